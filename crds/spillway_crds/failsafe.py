@@ -76,7 +76,9 @@ def flows(*, api_ports: tuple[int, ...] = DEFAULT_API_PORTS, ceiling_pps: int = 
             "dhcp", (UDP,), ports(68, 546), ports(67, 547), peers=Peers.GATEWAYS | Peers.LINK_LOCAL | Peers.DHCP_SERVERS
         ),
         FailsafeFlow(
-            "overlay", (UDP,), local_ports=ports(4789, 8472, 6081, (51820, 51821), 51871, *((p.first, p.last) for p in IKE_PORTS)),
+            "overlay",
+            (UDP,),
+            local_ports=ports(4789, 8472, 6081, (51820, 51821), 51871, *((p.first, p.last) for p in IKE_PORTS)),
             peers=Peers.NODES,
         ),
         FailsafeFlow("tunnels", (4, 41, 47, 50, 51), peers=Peers.NODES),  # IPIP, 6in4, GRE, ESP, AH

@@ -54,6 +54,7 @@ class TcpFlag(IntFlag):
     CWR = 0x80
 
 
+NO_FLAGS = TcpFlag(0)
 PROTOCOL_NUMBERS = {"ICMP": 1, "TCP": 6, "UDP": 17, "GRE": 47, "ESP": 50, "ICMPv6": 58, "SCTP": 132}
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 PORT_PROTOCOLS = frozenset({TCP, UDP, SCTP})
@@ -83,8 +84,8 @@ class LengthRange:
 class TcpFlagsMatch:
     """Every flag of `set` is on and every flag of `unset` is off; other flags do not matter."""
 
-    set: TcpFlag = TcpFlag(0)
-    unset: TcpFlag = TcpFlag(0)
+    set: TcpFlag = NO_FLAGS
+    unset: TcpFlag = NO_FLAGS
 
 
 @dataclass(frozen=True, slots=True)

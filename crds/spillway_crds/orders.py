@@ -139,7 +139,7 @@ class NodeStatus:
     """What an agent reports. observed_spec_hash: `orders_wire.order_hash` of the order that is carried out.
 
     waiting_for_turn: interfaces whose first attach or detach waits for `attach: Allowed`; attached: those with a link of ours.
-    counts_for: uid of the NodeDataplane that the totals belong to. enforcement_off: why the kill switch is on; empty if it is not.
+    counts_for: uid of the NodeDataplane that the totals belong to. enforcement_off: who pulled the kill switch; empty if nobody.
     """
 
     observed_spec_hash: str

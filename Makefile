@@ -1,0 +1,64 @@
+# Every target does its own set-up; `make help` lists them.
+SHELL := /bin/bash -o pipefail
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+CLUSTER := $(PYTHON) -m tests.cluster
+SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
+NODES ?= 2
+export PYTHONDONTWRITEBYTECODE := 1
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all unit kernel e2e long fuzz bench lint image cluster-up cluster-down clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what a bare Debian 12 machine lacks: packages, the venv (as root; again in a second)
+	@tools/setup.sh
+
+demo: setup ## A flood dies on a real cluster while you watch; KEEP=1 leaves the cluster running
+	$(PYTHON) -m tests.demo $(if $(KEEP),--keep)
+
+test: lint unit kernel e2e ## lint + unit + kernel + e2e
+
+test-all: test long ## `make test` and the long ones: fault schedules, soak, large fuzz
+
+unit: setup ## Pure tests, no root
+	$(PYTEST) tests/unit -q
+
+kernel: setup ## The real verifier and veth pairs in network namespaces (root)
+	$(PYTEST) tests/kernel -q -m 'not long'
+
+e2e: setup image ## A real API server, kubelets, Helm and floods (root)
+	$(PYTEST) tests/e2e -q -m 'not long'
+
+long: setup image ## Only the tests marked long
+	$(PYTEST) tests -q -m long
+
+fuzz: setup ## Random packets against random policies, kernel against plain matcher, until stopped
+	$(PYTHON) -m tests.fuzz
+
+bench: setup image ## Speed beside its peers, in one run; ONLY=id,id chooses rows; writes build/bench.json
+	$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+lint: setup ## ruff, mypy --strict, import contracts, shellcheck, helm lint, drift of generated files
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m importlinter.cli lint
+	$(PYTHON) -m spillway_crds.schema --check
+	/usr/bin/python3 -S -c 'import collections'
+	shellcheck $(SHELL_SCRIPTS)
+	$(CLUSTER) build --only helm
+	$$($(CLUSTER) which helm) lint --strict charts/spillway
+
+image: setup ## Build the cluster's programs and both images into the user's cache
+	$(CLUSTER) build
+
+cluster-up: setup ## Start a real cluster on this machine; NODES=2
+	$(CLUSTER) up --nodes $(NODES)
+
+cluster-down: setup ## Stop it and remove every trace
+	$(CLUSTER) down
+
+clean: ## Remove the venv and build products (the user's cache stays)
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
