@@ -1,7 +1,7 @@
 """Thin calls to libbpf.so.1, one for each thing that is asked of the kernel. No policy, no paths of ours, no retry.
 
 Refusals raise OSError with the kernel's errno (libbpf 1.x returns it negative); a program that the verifier refuses raises
-VerifierRefused, which is one (objects.py). Runs with the libbpf 1.1 of Debian 12 and every newer 1.x. The library is loaded at the first call.
+VerifierRefused, which is one (objects.py). Runs with the libbpf 1.1 of Debian 12 and every newer 1.x, loaded at the first call.
 """
 
 from __future__ import annotations
