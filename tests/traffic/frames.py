@@ -1,4 +1,4 @@
-"""Frames for floods and for valid traffic, with right lengths and checksums. Addresses are text, ports numbers; big endian out."""
+"""Frames for floods and valid traffic, with right lengths and checksums. Addresses are text, ports numbers; big endian out."""
 
 from __future__ import annotations
 
