@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from spillway_crds.failsafe import FailsafeFlow
 from spillway_crds.filters import FilterContent
 
-COUNTER_SLOTS = 2048  # of the pinned per-CPU array: one slot a rule
-MODE_SLOTS = 32  # of the pinned switches: one slot a filter
+COUNTER_SLOTS = 4096  # of the pinned per-CPU array: one slot a rule, twice the 24 x 64 rules so that all can be exchanged at once
+MODE_SLOTS = 64  # of the pinned switches: one slot a filter, twice the 24 filters for the same reason
 
 
 @dataclass(frozen=True, slots=True)
