@@ -1,0 +1,182 @@
+"""From a manifest to values, strictly: what the CRD refuses is refused here, with the same words, and all of it at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from spillway_crds import names
+from spillway_crds.canonical import size_bytes
+from spillway_crds.errors import InvalidIntent, Problem
+from spillway_crds.filters import (
+    PROTOCOL_NUMBERS,
+    FilterContent,
+    FilterSpec,
+    FloodFilter,
+    Fragments,
+    LengthRange,
+    Match,
+    Mode,
+    NodeSelector,
+    PortRange,
+    Prefix,
+    Rule,
+    RuleAction,
+    SelectorExpression,
+    TcpFlag,
+    TcpFlagsMatch,
+    XdpMode,
+)
+from spillway_crds.schema.fields import Field
+from spillway_crds.schema.floodfilter import CONTENT, SPEC
+from spillway_crds.schema.laws import port_ends
+from spillway_crds.validate import REQUIRED, UNKNOWN_FIELD, completed, problems_of, type_name
+
+KIND = "FloodFilter"
+MANIFEST_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+# meta/v1 ObjectMeta: the API server refuses others with the same words.
+METADATA_FIELDS = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers", "managedFields",
+)  # fmt: skip
+DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def decode_filter(raw: Mapping[str, Any]) -> FloodFilter:
+    """Turn a FloodFilter manifest, or one read from the API server, into a value. `status` is not looked at.
+
+    Raises InvalidIntent with every problem: unknown fields, wrong types, broken constraints; each with its path.
+    """
+    problems = _manifest_problems(raw)
+    if problems:
+        raise InvalidIntent(tuple(problems))
+    metadata = raw["metadata"]
+    return FloodFilter(
+        name=metadata["name"],
+        spec=_spec(completed(SPEC, raw["spec"])),
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        created=metadata.get("creationTimestamp") or "",
+    )
+
+
+def decode_filter_content(raw: Mapping[str, Any]) -> FilterContent:
+    """Turn a revision's content into a value; inverse of `encode.encode_content`. Raises InvalidIntent with every problem."""
+    return _content(checked(CONTENT, raw, "content"))
+
+
+def checked(field: Field, raw: Any, path: str) -> Any:
+    """Return `raw` with its defaults filled in. Raises InvalidIntent with every problem."""
+    value = completed(field, raw)
+    if problems := problems_of(field, value, path):
+        raise InvalidIntent(problems)
+    return value
+
+
+def _manifest_problems(raw: Any) -> list[Problem]:
+    if not isinstance(raw, Mapping):
+        return [Problem("", raw, f'must be of type object: "{type_name(raw)}"')]
+    found = [Problem(str(key), raw[key], UNKNOWN_FIELD) for key in raw if key not in MANIFEST_FIELDS]
+    for key, wanted in (("apiVersion", names.API_VERSION), ("kind", KIND)):
+        if raw.get(key) != wanted:
+            found.append(Problem(key, raw.get(key), f'supported values: "{wanted}"' if key in raw else REQUIRED))
+    return [*found, *_metadata_problems(raw.get("metadata")), *_spec_problems(raw)]
+
+
+def _metadata_problems(metadata: Any) -> list[Problem]:
+    if not isinstance(metadata, Mapping):
+        return [Problem("metadata.name", None, REQUIRED)]
+    found = [Problem(f"metadata.{key}", metadata[key], UNKNOWN_FIELD) for key in metadata if key not in METADATA_FIELDS]
+    name = metadata.get("name")
+    if name is None:
+        found.append(Problem("metadata.name", None, REQUIRED))
+    elif not isinstance(name, str) or not DNS_SUBDOMAIN.fullmatch(name):
+        found.append(
+            Problem(
+                "metadata.name",
+                name,
+                "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
+            )
+        )
+    elif len(name) > names.MAX_NAME_LENGTH:
+        found.append(Problem("metadata.name", name, f"Too long: may not be more than {names.MAX_NAME_LENGTH} bytes"))
+    return found
+
+
+def _spec_problems(raw: Mapping[str, Any]) -> tuple[Problem, ...]:
+    if "spec" not in raw:
+        return (Problem("spec", None, REQUIRED),)
+    try:
+        size = size_bytes(raw["spec"])
+    except (ValueError, RecursionError):  # a YAML alias inside its own anchor
+        return (Problem("spec", None, "holds itself"),)
+    if size > names.MAX_FILTER_BYTES:  # nothing below is looked at: the list of its problems could be as long
+        return (Problem("spec", None, f"{size} bytes of JSON, at most {names.MAX_FILTER_BYTES}"),)
+    return problems_of(SPEC, completed(SPEC, raw["spec"]), "spec")
+
+
+def _spec(spec: Mapping[str, Any]) -> FilterSpec:
+    return FilterSpec(
+        node_selector=_selector(spec["nodeSelector"]),
+        content=_content(spec),
+        mode=Mode(spec["mode"]),
+        suspend=spec["suspend"],
+    )
+
+
+def _selector(raw: Mapping[str, Any]) -> NodeSelector:
+    expressions = (
+        SelectorExpression(each["key"], each["operator"], tuple(each.get("values", ())))
+        for each in raw.get("matchExpressions", ())
+    )
+    return NodeSelector(tuple(sorted(raw.get("matchLabels", {}).items())), tuple(expressions))
+
+
+def _content(spec: Mapping[str, Any]) -> FilterContent:
+    return FilterContent(
+        rules=tuple(map(_rule, spec["rules"])),
+        priority=spec["priority"],
+        interfaces=tuple(spec.get("interfaces", ())),
+        rx_queue_ids=tuple(sorted(spec.get("rxQueues", {}).get("ids", ()))),
+        xdp_mode=XdpMode(spec["xdpMode"]),
+        exempt=_prefixes(spec.get("exempt", ())),
+    )
+
+
+def _rule(raw: Mapping[str, Any]) -> Rule:
+    return Rule(raw["name"], _match(raw["match"]), RuleAction(raw["action"]))
+
+
+def _match(raw: Mapping[str, Any]) -> Match:
+    return Match(
+        protocol=PROTOCOL_NUMBERS[raw["protocol"]] if "protocol" in raw else raw.get("protocolNumber"),
+        sources=_prefixes(raw.get("sources", ())),
+        destinations=_prefixes(raw.get("destinations", ())),
+        source_ports=_ports(raw.get("sourcePorts", ())),
+        destination_ports=_ports(raw.get("destinationPorts", ())),
+        ip_length_bytes=LengthRange(**raw["ipLengthBytes"]) if "ipLengthBytes" in raw else None,
+        tcp_flags=_flags(raw["tcpFlags"]) if "tcpFlags" in raw else None,
+        icmp_types=tuple(sorted(raw.get("icmpTypes", ()))),
+        fragments=Fragments(raw["fragments"]),
+    )
+
+
+def _prefixes(raw: Sequence[str]) -> tuple[Prefix, ...]:
+    return tuple(map(ip_network, raw))
+
+
+def _ports(raw: Sequence[str]) -> tuple[PortRange, ...]:
+    return tuple(PortRange(*port_ends(text)) for text in raw)
+
+
+def _flags(raw: Mapping[str, Sequence[str]]) -> TcpFlagsMatch:
+    return TcpFlagsMatch(_flag_bits(raw.get("set", ())), _flag_bits(raw.get("unset", ())))
+
+
+def _flag_bits(flags: Sequence[str]) -> TcpFlag:
+    bits = TcpFlag(0)
+    for name in flags:
+        bits |= TcpFlag[name]
+    return bits
