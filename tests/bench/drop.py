@@ -1,0 +1,223 @@
+"""Row drop-e2e: what dropping one packet costs the receiving side, from the wire of a veth to the verdict.
+
+A flood of 4,096 distinct packets comes as live frames (BPF_F_TEST_XDP_LIVE_FRAMES) on one core; the receiver's NAPI thread
+runs on the other one, and the CPU time it used (its schedstat) is divided by the packets it took.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from ipaddress import ip_network
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from spillway_dataplane.filter.generate import generate
+from spillway_dataplane.kernel.compiler import compile_source
+from spillway_dataplane.kernel.datapath import Datapath
+from spillway_dataplane.kernel.programs import load_scratch
+
+from spillway_crds.failsafe import PeerEntry, Peers, flows
+from spillway_crds.filters import FilterContent, LengthRange, Match, PortRange, Rule, RuleAction, XdpMode
+from spillway_dataplane.filter.program import MODE_ENFORCE, FilterUnit, ProgramSpec, Switches
+from spillway_dataplane.kernel import libbpf
+from spillway_dataplane.kernel.objects import Fd
+from tests.bench.rows import Row, Samples, side_by_side
+from tests.kernel.namespaces import inside, own_namespaces
+from tests.kernel.netpair import NetnsPair, make_pair, run
+from tests.traffic.frames import ETH_IPV4, UDP, ethernet, ipv4
+
+FRAMES_A_ROUND = 400_000
+VARIANTS = 4096
+PORTS = (53, 123, 161, 389, 1900, 3283, 5353, 11211, 19, 111)  # one rule for each; 53 and 123 could be failsafe
+TARGET = "203.0.113.1"
+DROP = struct.pack("<BBhi", 0xB7, 0, 0, 1) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # r0 = XDP_DROP; exit
+GOAL_BARE, GOAL_NFT = 1.2, 4.0
+RECEIVER_CPU, SENDER_CPU = 1, 0
+
+
+def drop_end_to_end() -> Row:
+    """Measure all candidates in one pair of namespaces."""
+    with own_namespaces(), TemporaryDirectory() as directory:
+        pair = make_pair(Path(directory))
+        with Flooder(pair) as flooder:
+            found = side_by_side({name: flooder.measure(candidate) for name, candidate in candidates(pair).items()})
+    return row_of(found)
+
+
+def row_of(found: Mapping[str, Samples]) -> Row:
+    ours, bare, nft = (found[name].median for name in ("spillway", "bare drop", "nftables raw"))
+    return Row(
+        id="drop-e2e",
+        what="CPU time of the receiving side for one dropped packet, ten rules, failsafe in force, 4,096 distinct packets",
+        unit="ns/packet",
+        ours=found["spillway"],
+        peers={name: samples for name, samples in found.items() if name != "spillway"},
+        goal=f"<= {GOAL_BARE} x bare ({ours / bare:.2f}), nftables >= {GOAL_NFT} x ours ({nft / ours:.2f})",
+        met=ours <= GOAL_BARE * bare and nft >= GOAL_NFT * ours,
+    )
+
+
+# ---- candidates: each puts one way of dropping in place -----------------------------------------------------------------
+
+
+Candidate = Callable[[], AbstractContextManager[None]]
+
+
+def candidates(pair: NetnsPair) -> dict[str, Candidate]:
+    return {
+        "spillway": lambda: spillway(pair),
+        "bare drop": lambda: bare_drop(pair),
+        "nftables raw": lambda: nftables(pair),
+        "xdp-filter": lambda: xdp_filter(pair),
+    }
+
+
+@contextmanager
+def spillway(pair: NetnsPair) -> Iterator[None]:
+    datapath = Datapath(pair.bpffs / "spillway")
+    datapath.prepare(pair.ifname)
+    datapath.write_peers(
+        (PeerEntry(ip_network("192.0.2.53/32"), Peers.RESOLVERS), PeerEntry(ip_network("10.0.0.0/8"), Peers.ADMINS))
+    )
+    datapath.write_switches(pair.ifname, Switches(modes=(MODE_ENFORCE,)))
+    datapath.attach(pair.ifname, compile_source(generate(ten_rules())), XdpMode.NATIVE)
+    try:
+        yield
+    finally:
+        datapath.purge()
+
+
+def ten_rules() -> ProgramSpec:
+    rules = tuple(
+        Rule(f"port-{port}", Match(UDP, destinations=(ip_network("203.0.113.0/24"),), source_ports=(PortRange(port, port),),
+             ip_length_bytes=LengthRange(min=40)), RuleAction.DROP)
+        for port in PORTS
+    )  # fmt: skip
+    unit = FilterUnit("amplification", "uid", FilterContent(rules), mode_slot=0, rule_slots=tuple(range(len(rules))))
+    return ProgramSpec((unit,), flows())
+
+
+@contextmanager
+def bare_drop(pair: NetnsPair) -> Iterator[None]:
+    with libbpf.prog_load(DROP, "bare_drop") as program, libbpf.link_create(program, pair.ifindex, libbpf.XDP_DRV_MODE):
+        yield
+
+
+@contextmanager
+def nftables(pair: NetnsPair) -> Iterator[None]:
+    lines = "\n".join(f"ip daddr 203.0.113.0/24 udp sport {port} meta length >= 40 counter drop" for port in PORTS)
+    table = f"table ip bench {{ chain raw {{ type filter hook prerouting priority raw;\n{lines}\n }} }}"
+    subprocess.run(["ethtool", "-K", pair.ifname, "gro", "on"], check=True)  # or a veth takes no live frames without XDP
+    subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True)
+    try:
+        yield
+    finally:
+        run("nft", "delete", "table", "ip", "bench")
+        run("ethtool", "-K", pair.ifname, "gro", "off")
+
+
+@contextmanager
+def xdp_filter(pair: NetnsPair) -> Iterator[None]:
+    run("xdp-filter", "load", "-m", "native", "-f", "all", "-p", "allow", pair.ifname)
+    try:
+        for port in PORTS:
+            run("xdp-filter", "port", str(port), "-m", "src", "-p", "udp")
+        yield
+    finally:
+        run("xdp-filter", "unload", pair.ifname)
+
+
+# ---- the flood ----------------------------------------------------------------------------------------------------------
+
+
+class Flooder:
+    """The generator on the peer's side and the receiver's NAPI threads on this one. Use in a `with` block."""
+
+    def __init__(self, pair: NetnsPair) -> None:
+        self.pair = pair
+        self.frame = flood_frame(pair)
+
+    def __enter__(self) -> Flooder:
+        source = Path(__file__).with_name("generator.c").read_text()
+        self._loaded = load_scratch(compile_source(source))
+        self._program: Fd = self._loaded.programs["generate"]
+        fill_variants(self._loaded.maps["variants"])
+        with inside(self.pair.peer_net):  # a program that is attached nowhere costs 25 ms a call for live frames
+            self._link = libbpf.link_create(self._program, self._peer_ifindex(), libbpf.XDP_DRV_MODE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+        self._loaded.close()
+
+    def measure(self, candidate: Candidate) -> Callable[[], float]:
+        """Return what measures one round of a candidate: nanoseconds of the NAPI threads for each packet they took."""
+
+        def one_round() -> float:
+            with candidate():
+                threads = napi_threads(self.pair.ifname)
+                spent, taken = cpu_ns(threads), xdp_packets(self.pair.ifname)
+                self._flood()
+                time.sleep(0.05)
+                return (cpu_ns(threads) - spent) / max(1, xdp_packets(self.pair.ifname) - taken)
+
+        return one_round
+
+    def _flood(self) -> None:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {SENDER_CPU})
+        try:
+            with inside(self.pair.peer_net):
+                libbpf.test_run(self._program, self.frame, ingress_ifindex=self._peer_ifindex(), repeat=FRAMES_A_ROUND,
+                                flags=libbpf.TEST_LIVE_FRAMES)  # fmt: skip
+        finally:
+            os.sched_setaffinity(0, before)
+
+    def _peer_ifindex(self) -> int:
+        return int(Path(f"/sys/class/net/{self.pair.peer}/ifindex").read_text())
+
+
+def flood_frame(pair: NetnsPair) -> bytes:
+    """64 bytes of UDP payload from 198.18.0.0, identification 0xFFFF; what varies is written by the generator."""
+    datagram = struct.pack("!HHHH", 0, 4444, 8 + 64, 0) + bytes(64)
+    packet = ipv4("198.18.0.0", TARGET, UDP, datagram, ident=0xFFFF)
+    return ethernet(pair.mac.hex(":"), pair.peer_mac.hex(":"), ETH_IPV4, packet)
+
+
+def fill_variants(table: Fd) -> None:
+    """Variant n comes from 198.18.n and one of the ports, in turn; its identification is the complement of the address."""
+    for n in range(VARIANTS):
+        value = struct.pack("!HHHH", n, 0xFFFF - n, PORTS[n % len(PORTS)], 0)
+        libbpf.map_update(table, struct.pack("=I", n), value)
+
+
+def napi_threads(ifname: str) -> list[int]:
+    """Put the interface's NAPI into threads on the receiver's core; return their pids (of this pid namespace)."""
+    Path(f"/sys/class/net/{ifname}/threaded").write_text("1")
+    time.sleep(0.05)
+    found = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _comm(p).startswith(f"napi/{ifname}-")]
+    for pid in found:
+        os.sched_setaffinity(pid, {RECEIVER_CPU})
+    return found
+
+
+def _comm(process: Path) -> str:
+    try:
+        return (process / "comm").read_text()
+    except OSError:
+        return ""
+
+
+def cpu_ns(pids: list[int]) -> int:
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids)
+
+
+def xdp_packets(ifname: str) -> int:
+    """Packets that the veth's receive queues took, with and without a program."""
+    return sum(int(n) for n in re.findall(r"rx_queue_\d+_xdp_packets: (\d+)", run("ethtool", "-S", ifname)))
