@@ -103,9 +103,9 @@ class Product:
 
     def wait_ready(self, name: str, timeout_s: float = 10 * PROMISE_S) -> Json:
         """Wait until the filter's Ready condition is True for its present generation; return the filter."""
-        return dict(wait_for(f"{name} Ready", lambda: self._ready(name), timeout_s))
+        return dict(wait_for(f"{name} Ready", lambda: self.ready(name), timeout_s))
 
-    def _ready(self, name: str) -> Json | None:
+    def ready(self, name: str) -> Json | None:
         found = self.filter(name)
         status = found.get("status", {})
         current = status.get("observedGeneration") == found["metadata"]["generation"]
