@@ -38,7 +38,7 @@ CONTENT_FIELDS: Mapping[str, Field] = {
     ),
     "interfaces": Many(
         description="Interfaces by exact name, or by globs (*, ?, [...]), which find physical devices only. Omitted: what carries"
-        ' the default routes. Never lo. An interface that is absent is a condition that heals by itself. Example: ["eth0", "enp*"].',
+        ' the default routes. Never lo. One that is absent is a condition that heals by itself. Example: ["eth0", "enp*"].',
         item=Text(
             description='Name of an interface or a glob, at most 15 characters. Example: "eth0".',
             max_length=MAX_IFNAME_CHARS,

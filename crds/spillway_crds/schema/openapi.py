@@ -1,0 +1,83 @@
+"""From the fields to OpenAPI v3 as a CRD wants it (a structural schema with CEL rules)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spillway_crds.schema.fields import Dictionary, Field, Flag, Law, Many, Record, Text, Whole
+
+
+def openapi(field: Field) -> dict[str, Any]:
+    """The schema of one field. Keys come in the order in which a person reads them."""
+    schema = {"description": field.description, **_typed(field)}
+    if field.default is not None:
+        schema["default"] = field.default
+    if field.laws:
+        schema["x-kubernetes-validations"] = [_validation(law) for law in field.laws]
+    return schema
+
+
+def _typed(field: Field) -> dict[str, Any]:
+    match field:
+        case Text():
+            return _text(field)
+        case Whole():
+            return _whole(field)
+        case Flag():
+            return {"type": "boolean"}
+        case Many():
+            return _many(field)
+        case Dictionary():
+            return {"type": "object", "maxProperties": field.most, "additionalProperties": openapi(field.value)}
+        case Record():
+            return _record(field)
+
+
+def _text(field: Text) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if field.form:
+        schema["format"] = field.form
+    if field.choices:
+        schema["enum"] = [str(each) for each in field.choices]
+    if field.max_length is not None:
+        schema["maxLength"] = field.max_length
+    if field.pattern:
+        schema["pattern"] = field.pattern
+    return schema
+
+
+def _whole(field: Whole) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer", "format": "int64" if field.wide else "int32", "minimum": field.minimum}
+    if field.maximum is not None:
+        schema["maximum"] = field.maximum
+    return schema
+
+
+def _many(field: Many) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "array"}
+    if field.least:
+        schema["minItems"] = field.least
+    schema["maxItems"] = field.most
+    if field.keys:
+        schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(field.keys)}
+    else:
+        schema["x-kubernetes-list-type"] = "set" if field.unique else "atomic"
+    return schema | {"items": openapi(field.item)}
+
+
+def _record(field: Record) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object"}
+    if field.atomic:
+        schema["x-kubernetes-map-type"] = "atomic"
+    if field.required:
+        schema["required"] = list(field.required)
+    return schema | {"properties": {name: openapi(each) for name, each in field.fields.items()}}
+
+
+def _validation(law: Law) -> dict[str, Any]:
+    validation = {"rule": law.cel, "message": law.message}
+    if law.message_cel:
+        validation["messageExpression"] = law.message_cel
+    if law.field_path:
+        validation["fieldPath"] = law.field_path
+    return validation
