@@ -1,0 +1,196 @@
+"""FloodFilters from files: every file is read, every document decoded, every fault kept. `check` and `run` see the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spillway_crds import decode, names
+from spillway_crds.errors import InvalidIntent, Problem
+from spillway_crds.filters import FloodFilter
+from spillway_dataplane.cli.documents import Document, Unparsable, join, read_documents
+
+SUFFIXES = (".yaml", ".yml", ".json")
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One valid FloodFilter and where it stands."""
+
+    document: Document
+    filter: FloodFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a file. number, line: of document and field, from 1. name: the object's, if it has one."""
+
+    file: str
+    number: int
+    line: int
+    name: str
+    problem: Problem
+
+    def __str__(self) -> str:
+        """One line for a person: where, what, why."""
+        who = f"FloodFilter {self.name}: " if self.name else ""
+        what = self.problem if self.problem.path else self.problem.reason
+        return f"{self.file}:{self.line}: document {self.number}: {who}{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An object that is not ours to check."""
+
+    file: str
+    number: int
+    line: int
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that could not be read at all."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that some files hold."""
+
+    manifests: tuple[Manifest, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def filters(self) -> tuple[FloodFilter, ...]:
+        """The valid filters, in the order of the files."""
+        return tuple(manifest.filter for manifest in self.manifests)
+
+
+def load(files: Iterable[str]) -> Loaded:
+    """Read files, folders (not deeper) and `-` for standard input. Never raises: what is wrong is in the answer."""
+    found: list[Manifest | Fault | Ignored | Unreadable] = []
+    for file in files:
+        found += _load_argument(file)
+    found += _twice([each for each in found if isinstance(each, Manifest)])
+    return Loaded(
+        tuple(each for each in found if isinstance(each, Manifest)),
+        tuple(each for each in found if isinstance(each, Fault)),
+        tuple(each for each in found if isinstance(each, Ignored)),
+        tuple(each for each in found if isinstance(each, Unreadable)),
+    )
+
+
+def _load_argument(argument: str) -> Iterator[Manifest | Fault | Ignored | Unreadable]:
+    try:
+        for file in files_of(argument):
+            yield from load_text(file, _read(file))
+    except (OSError, UnicodeDecodeError) as error:
+        yield Unreadable(argument, _why(error))
+
+
+def files_of(argument: str) -> list[str]:
+    """The manifests of a folder in name order, without hidden files (an editor's, a half-copied one); any other name as it is."""
+    path = Path(argument)
+    if argument == STDIN or not path.is_dir():
+        return [argument]
+    return sorted(str(each) for each in path.iterdir() if is_manifest(each))
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a folder's entry is taken for a manifest."""
+    return path.suffix in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _read(file: str) -> str:
+    return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8-sig")
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8 text (byte {error.start})"
+    return (error.strerror or str(error)).lower()
+
+
+def load_text(file: str, text: str) -> Iterator[Manifest | Fault | Ignored]:
+    """Decode every document of one file's text."""
+    for read in read_documents(file, text):
+        if isinstance(read, Unparsable):
+            yield Fault(file, read.number, read.line, "", Problem("", None, read.reason))
+        else:
+            for document in _objects(read):
+                yield from _decode(document)
+
+
+def _objects(document: Document) -> Iterator[Document]:
+    """A List's items, each as a document of its own; any other object as it is."""
+    value = document.value
+    items = value.get("items") if isinstance(value, Mapping) and str(value.get("kind", "")).endswith("List") else None
+    if not isinstance(items, list):
+        yield document
+        return
+    for index, item in enumerate(items):
+        prefix = f"items[{index}]"
+        mine = tuple(each for each in document.problems if each.path.startswith(f"{prefix}."))
+        yield replace(document, value=item, prefix=prefix, problems=tuple(_below(prefix, each) for each in mine))
+
+
+def _below(prefix: str, problem: Problem) -> Problem:
+    return replace(problem, path=problem.path.removeprefix(f"{prefix}."))
+
+
+def _decode(document: Document) -> Iterator[Manifest | Fault | Ignored]:
+    raw = document.value
+    if not isinstance(raw, Mapping):
+        yield _fault(document, Problem("", None, "is no object: a manifest has apiVersion, kind, metadata and spec"))
+    elif not _is_ours(raw):
+        line = document.line_of("kind")
+        yield Ignored(document.file, document.number, line, str(raw.get("kind", "without a kind")), _name(raw))
+    else:
+        yield from _decode_ours(document, raw)
+
+
+def _is_ours(raw: Mapping[str, object]) -> bool:
+    """A FloodFilter, of whatever version: a wrong version of ours is a fault, not somebody else's object."""
+    return raw.get("kind") == decode.KIND or str(raw.get("apiVersion", "")).startswith(f"{names.GROUP}/") or "kind" not in raw
+
+
+def _decode_ours(document: Document, raw: Mapping[str, object]) -> Iterator[Manifest | Fault]:
+    problems = document.problems
+    try:
+        decoded = decode.decode_filter(raw)
+    except InvalidIntent as error:
+        problems += error.problems
+    for problem in problems:
+        yield _fault(document, problem)
+    if not problems:
+        yield Manifest(document, decoded)
+
+
+def _fault(document: Document, problem: Problem) -> Fault:
+    shown = replace(problem, path=join(document.prefix, problem.path)) if document.prefix else problem
+    return Fault(document.file, document.number, document.line_of(problem.path), _name(document.value), shown)
+
+
+def _name(raw: object) -> str:
+    metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _twice(manifests: list[Manifest]) -> Iterator[Fault]:
+    """A second filter of the same name would silently take the first one's place."""
+    first: dict[str, Document] = {}
+    for manifest in manifests:
+        earlier = first.setdefault(manifest.filter.name, manifest.document)
+        if earlier is not manifest.document:
+            where = f"{earlier.file}:{earlier.line_of('metadata.name')}"
+            yield _fault(manifest.document, Problem("metadata.name", manifest.filter.name, f"is also the name of {where}"))
