@@ -12,7 +12,8 @@ from spillway_crds.schema.fields import Law
 
 # Go's netip is stricter than Python's ipaddress: no netmask, no zone, no leading zeros in the length.
 CIDR_SHAPE = re.compile(r"[0-9A-Fa-f.:]+/(0|[1-9][0-9]{0,2})")
-MAPPED_CEL = "self.lowerAscii().matches(r'^[0:]*:ffff:[0-9a-f.:]+(/[0-9]+)?$')"
+MAPPED_SHAPE = "^[0:]*:ffff:[0-9a-f.:]+(/[0-9]+)?$"
+MAPPED_CEL = f"self.lowerAscii().matches(r'{MAPPED_SHAPE}')"
 PORTS_SHAPE = "^(0|[1-9][0-9]{0,4})(-(0|[1-9][0-9]{0,4}))?$"
 INTERFACE_SHAPE = r"^([^/:\s\[\]]|\[[^/:\s\[\]]+\])+$"
 MAX_PORT = 65535
@@ -43,6 +44,10 @@ def _is_mapped(text: str) -> bool:
     return address.version == 6 and address.ipv4_mapped is not None
 
 
+def _looks_mapped(text: str) -> bool:
+    return re.match(MAPPED_SHAPE.replace("$", r"\Z"), text.lower()) is not None
+
+
 def is_cidr(text: str) -> bool:
     """Whether CEL's isCIDR says yes: an address of either family and a length, no zone, not IPv4-mapped."""
     return _interface(text) is not None and not _is_mapped(text)
@@ -69,7 +74,7 @@ def _with_length(text: str) -> str:
 PREFIX_LAWS = (
     Law(
         cel=f"isCIDR(self) || isIP(self) || {MAPPED_CEL}",
-        holds=lambda text: is_cidr(text) or is_ip(text) or _is_mapped(text),
+        holds=lambda text: is_cidr(text) or is_ip(text) or _looks_mapped(text),
         message=NO_PREFIX,
     ),
     Law(
@@ -81,7 +86,7 @@ PREFIX_LAWS = (
     ),
     Law(
         cel=f"isCIDR(self) || isIP(self) || !{MAPPED_CEL}",
-        holds=lambda text: not _is_mapped(text),
+        holds=lambda text: is_cidr(text) or is_ip(text) or not _looks_mapped(text),
         message=MAPPED,
     ),
     Law(
