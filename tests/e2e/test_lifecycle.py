@@ -55,7 +55,7 @@ def test_upgrade_keeps_crds_filters_and_programs(enforcing: Product, cluster: Cl
     product = enforcing
     link = product.node_dataplane("node1")["status"]["interfaces"][0]["linkId"]
     uid = product.filter("edge")["metadata"]["uid"]
-    product.install({"podAnnotations.upgraded": "yes"}, upgrade=True)
+    product.install({"dataplane.podAnnotations.upgraded": "yes"}, upgrade=True)
     product.wait_pods_ready()
     product.wait_ready("edge", 60)
     assert product.node_dataplane("node1")["status"]["interfaces"][0]["linkId"] == link

@@ -1,0 +1,101 @@
+"""The chart as the built Helm renders it. Needs Helm, no cluster; so it cannot prove that an API server takes the objects."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import yaml
+
+from tests.cluster.layout import cache as user_cache
+from tests.cluster.products import locked
+from tests.cluster.programs import build_programs, named
+
+CHART = "charts/spillway"
+NAMESPACE = "spillway-system"
+KUBERNETES = "1.34.0"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """Helm would not render; the text is what it said."""
+
+
+@cache
+def helm() -> str:
+    """Path of the built Helm, built first if it is not there."""
+    place, wanted = user_cache(), named(["helm"])
+    with locked(place.lock, "waiting for another build"):
+        build_programs(place, wanted)
+    return str(wanted[0].place(place))
+
+
+@cache
+def render(*settings: str, kubernetes: str = KUBERNETES) -> tuple[Json, ...]:
+    """Every object of the release, hooks too, with `--set` settings. Raises Refused."""
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    argv = [helm(), "template", "spillway", CHART, "-n", NAMESPACE, "--kube-version", kubernetes, *chosen]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(done.stderr)
+    return tuple(found for found in yaml.load_all(done.stdout, LOADER) if found)
+
+
+def only(objects: tuple[Json, ...], kind: str, name: str) -> Json:
+    """The one object of that kind and name in the release's namespace, or cluster-wide."""
+    (found,) = (
+        each
+        for each in objects
+        if each["kind"] == kind and each["metadata"]["name"] == name and each["metadata"].get("namespace", NAMESPACE) == NAMESPACE
+    )
+    return dict(found)
+
+
+def pods(objects: tuple[Json, ...]) -> Iterator[tuple[str, Json]]:
+    """Name and pod spec of everything that runs."""
+    for each in objects:
+        if each["kind"] in {"DaemonSet", "Deployment", "Job"}:
+            yield each["metadata"]["name"], each["spec"]["template"]["spec"]
+
+
+def agent(objects: tuple[Json, ...]) -> Json:
+    """Pod spec of the agents."""
+    return dict(pods(objects))["spillway-dataplane"]
+
+
+def config(objects: tuple[Json, ...]) -> Json:
+    """What the operator reads."""
+    read: Json = json.loads(only(objects, "ConfigMap", "spillway-config")["data"]["config.json"])
+    return read
+
+
+def rights(objects: tuple[Json, ...], account: str) -> set[tuple[str, str, str, str, str]]:
+    """What a service account may do: (namespace or *, resource.group, resource name or *, verb), bindings followed."""
+    found: set[tuple[str, str, str, str, str]] = set()
+    for binding in objects:
+        if binding["kind"] not in {"RoleBinding", "ClusterRoleBinding"}:
+            continue
+        if not any(subject["name"] == account and subject["namespace"] == NAMESPACE for subject in binding["subjects"]):
+            continue
+        place = binding["metadata"].get("namespace", "*")
+        for rule in role_of(objects, binding)["rules"]:
+            found |= set(spread(place, rule))
+    return found
+
+
+def role_of(objects: tuple[Json, ...], binding: Json) -> Json:
+    wanted = (binding["roleRef"]["kind"], binding["roleRef"]["name"], binding["metadata"].get("namespace"))
+    (found,) = (each for each in objects if (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")) == wanted)
+    return dict(found)
+
+
+def spread(place: str, rule: Json) -> Iterator[tuple[str, str, str, str, str]]:
+    for group in rule["apiGroups"]:
+        for resource in rule["resources"]:
+            for name in rule.get("resourceNames", ["*"]):
+                for verb in rule["verbs"]:
+                    yield place, group, resource, name, verb
