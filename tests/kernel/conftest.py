@@ -26,3 +26,4 @@ def netns_pair(tmp_path: Path) -> Iterator[NetnsPair]:
             yield pair
         finally:
             os.close(pair.peer_net)
+            os.close(pair.net)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kernel.namespaces import inside, mount, new_network
+from tests.kernel.namespaces import inside, mount, new_network, open_namespace
 
 IFNAME, PEER = "spw0", "spw1"
 QUEUES = 4
@@ -50,11 +50,13 @@ def quieten(ifname: str) -> None:
 class NetnsPair:
     """The test's thread is on the node's side. ifname: the card there. peer: the other end, in the namespace `peer_net`.
 
+    net: the node's own namespace.
     bpffs: a BPF filesystem of the test's own, empty. mac, peer_mac: 6 bytes each. Neither end has an address.
     """
 
     ifname: str
     peer: str
+    net: int
     peer_net: int
     bpffs: Path
     mac: bytes
@@ -143,7 +145,7 @@ def make_pair(directory: Path) -> NetnsPair:
         ip("link set lo up")
         ip(f"link set {PEER} up")
         peer_mac = mac_of(PEER)
-    return NetnsPair(IFNAME, PEER, peer_net, bpffs, mac_of(IFNAME), peer_mac)
+    return NetnsPair(IFNAME, PEER, open_namespace("net"), peer_net, bpffs, mac_of(IFNAME), peer_mac)
 
 
 def mac_of(ifname: str) -> bytes:
