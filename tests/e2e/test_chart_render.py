@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from spillway_crds.names import NODE_LABEL
+from spillway_dataplane.settings import read_settings
+from spillway_operator.config import Config, decode_config
 from tests.e2e.chart import CHART, NAMESPACE, Json, Refused, agent, config, helm, only, pods, render
 
 FIVE = {"BPF", "NET_ADMIN", "NET_RAW", "PERFMON", "IPC_LOCK"}
@@ -113,6 +115,16 @@ def test_probes_ask_the_metrics_port(objects: tuple[Json, ...]) -> None:
         assert "host" not in container[probe]["httpGet"]
 
 
+def test_the_agent_reads_what_the_chart_sets(objects: tuple[Json, ...]) -> None:
+    """With what kubelet fills in: a node of two families has two addresses, with a comma between."""
+    (container,) = agent(objects)["containers"]
+    fields = {"NODE_NAME": "node1", "NODE_IP": "10.0.0.11,fd00::11", "POD_NAME": "agent-x", "POD_NAMESPACE": NAMESPACE}
+    settings = read_settings({each["name"]: each.get("value", fields.get(each["name"])) for each in container["env"]})
+    assert settings.holder == "agent-x"
+    assert len(settings.node_addresses) == 2
+    assert str(settings.pins) == "/bpf/spillway"
+
+
 def test_every_pod_goes_to_the_images_architectures(objects: tuple[Json, ...]) -> None:
     """Node terms are or-ed, so each of them has to say it."""
     for name, spec in pods(objects):
@@ -213,6 +225,15 @@ def test_no_standby_is_null() -> None:
     assert config(render("standby.nodeSelector=null"))["standby"]["nodeSelector"] is None
 
 
+def test_the_operator_reads_what_the_chart_writes(objects: tuple[Json, ...]) -> None:
+    """Its decoder is strict: every name and every type is the same on both sides."""
+    assert decode_config(config(objects))
+
+
+def test_defaults_are_the_operators() -> None:
+    assert decode_config(config(render())) == Config()
+
+
 # ---- the release as a whole -------------------------------------------------------------------------------------------
 
 
@@ -260,6 +281,7 @@ REFUSED = {
     "rules with counters": ("metrics.perRule=Some", "/metrics/perRule", "'All', 'None'"),
     "prefix without length": ("failsafe.adminPrefixes={10.0.0.1}", "/failsafe/adminPrefixes/0", "10.0.0.1"),
     "API server without port": ("failsafe.apiServers={10.0.0.1}", "/failsafe/apiServers/0", "10.0.0.1"),
+    "prefix for an address": ("failsafe.ntpServers={10.0.0.0/8}", "/failsafe/ntpServers/0", "10.0.0.0/8"),
     "unknown flow": ("failsafe.flows={telnet}", "/failsafe/flows/0", "'node-fragments'"),
     "architecture": ("image.architectures={s390x}", "/image/architectures/0", "'arm64'"),
     "digest": ("dataplane.image.digest=latest", "/dataplane/image/digest", "latest"),
