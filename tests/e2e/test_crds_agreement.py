@@ -18,28 +18,16 @@ from tests.cluster.errors import CommandFailed
 ROUNDS = 20
 PATH = re.compile(r"^(?:\* |.*? is invalid: )?(spec\.[\w.\[\]]+): ", re.MULTILINE)
 ODD_ADDRESSES = (
-    "::",
-    "1::",
-    "64:ff9b::1.2.3.4",
-    "1.2.3",
-    "fe80::1%1",
-    "0::ffff:1.2.3.4",
-    "::ffff:1:2",
-    "1:2:3:4:5:6:7::",
-    "256.1.1.1",
-)
+    "::", "1::", "64:ff9b::1.2.3.4", "1.2.3", "fe80::1%1", "0::ffff:1.2.3.4", "::ffff:1:2", "1:2:3:4:5:6:7::", "256.1.1.1"
+)  # fmt: skip
 ODD_LENGTHS = ("", "/0", "/8", "/32", "/33", "/128", "/129", "/08", "/+8", "/-1", "/ 8")
 
 
 def prefix(chance: random.Random) -> str:
-    """An address of either family or something like one, a length or something like one, now and then one character changed."""
+    """An address of either family and a length, or something like them; now and then one character is changed."""
     mapped = IPv6Address(0xFFFF << 32 | chance.getrandbits(32))
-    addresses = (
-        IPv4Address(chance.getrandbits(32)),
-        IPv6Address(1 << chance.randrange(128)),
-        mapped,
-        chance.choice(ODD_ADDRESSES),
-    )
+    single = IPv6Address(1 << chance.randrange(128))
+    addresses = (IPv4Address(chance.getrandbits(32)), single, mapped, chance.choice(ODD_ADDRESSES))
     text = str(chance.choice(addresses)) + chance.choice(ODD_LENGTHS)
     if chance.random() < 0.2:
         place = chance.randrange(len(text) + 1)

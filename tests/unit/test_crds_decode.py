@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from tests import crd_cases as cases
 
 from spillway_crds.decode import decode_filter
@@ -16,6 +18,7 @@ from spillway_crds.schema.fields import Dictionary, Field, Many, Record, Text, W
 from spillway_crds.schema.floodfilter import SPEC
 from spillway_crds.schema.nodedataplane import ORDER
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 KINDS = {"FloodFilter": decode_filter, "NodeDataplane": lambda manifest: decode_order(manifest["spec"])}
 
 
@@ -241,6 +244,13 @@ def test_a_match_becomes_values() -> None:
     assert match.ip_length_bytes == LengthRange(None, 60)
     assert match.tcp_flags is not None
     assert (match.tcp_flags.set, match.tcp_flags.unset) == (TcpFlag.SYN, TcpFlag.ACK | TcpFlag.RST)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_examples_are_valid(path: Path) -> None:
+    """What people copy is let in, and drops nothing until they say so."""
+    for manifest in yaml.safe_load_all(path.read_text()):
+        assert decode_filter(manifest).spec.mode is Mode.MONITOR
 
 
 def test_the_largest_filter_is_let_in() -> None:
