@@ -1,0 +1,135 @@
+"""Build images from ordinary Dockerfiles without a registry.
+
+`FROM debian:bookworm-slim` finds a base made here from Debian's archive under the name it has everywhere. buildah gets a
+storage of its own and a mount namespace that ends with it: nothing of the machine's own containers is touched, no mount stays.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cluster.archives import add_bytes, write_single_layer
+from tests.cluster.errors import CommandFailed
+from tests.cluster.keys import key
+from tests.cluster.layout import REPOSITORY, Cache
+from tests.cluster.machine import apt_proxies, machine_mounts
+from tests.cluster.products import product, remove
+from tests.cluster.shell import Argv, run, step, words
+
+BASE = "docker.io/library/debian:bookworm-slim"
+REGISTRIES = 'unqualified-search-registries = ["docker.io"]\n'
+POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
+BOOTSTRAP = (
+    "mmdebstrap",
+    "--variant=minbase",
+    "--mode=root",
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+    "--include=usr-is-merged",
+    '--aptopt=APT::Install-Recommends "false"',
+    *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap',
+)
+SUITE = "bookworm"
+FORGET = '{ "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin || true"; }'
+DOCKER_CLEAN = f"""\
+DPkg::Post-Invoke {FORGET};
+APT::Update::Post-Invoke {FORGET};
+Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
+""".encode()
+LOG_TAIL = 40
+
+
+def buildah(cache: Cache, *args: str | Path) -> list[str]:
+    """A buildah command on the cache's own storage."""
+    storage = cache.containers
+    where: list[str | Path] = ["--root", storage / "storage", "--runroot", storage / "run", "--storage-driver", "overlay"]
+    return words("unshare", "--mount", "buildah", *where, *args)
+
+
+def environment(cache: Cache) -> dict[str, str]:
+    return {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(cache.containers / "registries.conf")}
+
+
+def prepare_storage(cache: Cache) -> Path:
+    """Write buildah's settings; return the file with its signature policy."""
+    cache.containers.mkdir(parents=True, exist_ok=True)
+    (cache.containers / "registries.conf").write_text(REGISTRIES)
+    policy = cache.containers / "policy.json"
+    policy.write_text(POLICY)
+    return policy
+
+
+def logged(argv: Argv, log: Path, variables: Mapping[str, str]) -> None:
+    """Run a program with its output in a log; the log's end is in the error. Raises CommandFailed."""
+    command = words(*argv)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=dict(variables), check=False)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+        raise CommandFailed(argv=command, returncode=done.returncode, output=tail)
+
+
+# ---- the base image ---------------------------------------------------------------------------------------------------
+
+
+def base_key() -> str:
+    return key(*BOOTSTRAP, SUITE, DOCKER_CLEAN)
+
+
+def base_archive(cache: Cache) -> Path:
+    """What docker.io/library/debian:bookworm-slim is, from Debian's archive, as an image archive."""
+    place = cache.images / f"base-{base_key()}.tar"
+    return product(place, lambda unfinished: bootstrap(cache, unfinished), "making the base image from Debian's archive")
+
+
+def bootstrap(cache: Cache, archive: Path) -> None:
+    tree = archive.with_name("base-tree.tar")
+    remove(tree)
+    proxies = [f"--aptopt={line}" for line in apt_proxies()]
+    logged([*BOOTSTRAP, *proxies, SUITE, tree], cache.logs / "base.log", os.environ)
+    with tarfile.open(tree, "a") as tar:
+        add_bytes(tar, "./etc/apt/apt.conf.d/docker-clean", DOCKER_CLEAN)
+    write_single_layer(archive, BASE, tree, os.uname().machine)
+    remove(tree)
+
+
+def ensure_base(cache: Cache) -> None:
+    """Have the base image in the storage under its public name."""
+    policy = prepare_storage(cache)
+    mark = f"localhost/spillway-base:{base_key()}"
+    if run(buildah(cache, "inspect", "--type", "image", mark), check=False).returncode == 0:
+        return
+    archive = base_archive(cache)
+    with step("loading the base image"):
+        pull: list[str | Path] = ["--signature-policy", policy, "pull", "--quiet", f"oci-archive:{archive}"]
+        image = run(buildah(cache, *pull)).stdout.split()[-1]
+        run(buildah(cache, "tag", image, BASE, mark))
+
+
+# ---- our images -------------------------------------------------------------------------------------------------------
+
+
+def build_image(cache: Cache, name: str, dockerfile: Path, tag: str) -> None:
+    """Build one Dockerfile with the repository as its context, unchanged layers from the storage."""
+    policy = prepare_storage(cache)
+    mounts = [mount.argument for mount in machine_mounts(cache.containers / "settings")]
+    flags = ["--layers", "--pull=false", "--isolation=chroot", "--network=host", f"--signature-policy={policy}"]
+    ignored = f"--ignorefile={dockerfile.with_name('Dockerfile.dockerignore')}"
+    argv = buildah(cache, "build", *flags, *mounts, ignored, "--file", dockerfile, "--tag", tag, REPOSITORY)
+    logged(argv, cache.logs / f"{name}.log", environment(cache))
+
+
+def export_image(cache: Cache, tag: str, layout: Path, reference: str) -> None:
+    """Add an image to an OCI layout, layers uncompressed; layers that are there already are not written again."""
+    policy = prepare_storage(cache)
+    storage = f"[overlay@{cache.containers / 'storage'}+{cache.containers / 'run'}]"
+    flags = ["--quiet", "--dest-oci-accept-uncompressed-layers", "--format=oci"]
+    source, target = f"containers-storage:{storage}{tag}", f"oci:{layout}:{reference}"
+    run(["unshare", "--mount", "skopeo", f"--policy={policy}", "copy", *flags, source, target])

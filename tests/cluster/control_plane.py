@@ -1,0 +1,122 @@
+"""etcd, the API server, the controller manager and the scheduler, in the switch's network namespace.
+
+There no port, firewall rule or kubelet of the machine meets them. Each is a recorded process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cluster.addresses import SWITCH
+from tests.cluster.configs import (
+    apiserver_arguments,
+    controller_manager_arguments,
+    etcd_arguments,
+    scheduler_arguments,
+)
+from tests.cluster.errors import CommandFailed
+from tests.cluster.layout import Home
+from tests.cluster.network import in_netns
+from tests.cluster.processes import ProcessRecord, end, is_alive, kill, read_record, spawn
+from tests.cluster.shell import wait_for, words
+
+API_SERVER = "kube-apiserver"
+COMPONENTS: dict[str, Callable[[Home], list[str]]] = {
+    "etcd": etcd_arguments,
+    API_SERVER: apiserver_arguments,
+    "kube-controller-manager": controller_manager_arguments,
+    "kube-scheduler": scheduler_arguments,
+}
+STOP_GRACE_S = 2  # an API server that is asked to stop drains its watches for up to a minute
+
+
+def start_control_plane(home: Home) -> None:
+    """Start all four; return once the API server is ready."""
+    for name in ("etcd", API_SERVER):
+        start_component(home, name)
+    wait_api_ready(home)
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        start_component(home, name)
+
+
+def start_component(home: Home, name: str) -> None:
+    argv = words(*in_netns(SWITCH), home.bin / name, *COMPONENTS[name](home))
+    spawn(home.processes / name, argv, log=component_log(home, name), path=home.bin)
+
+
+def component_log(home: Home, name: str) -> Path:
+    return home.logs / f"{name}.log"
+
+
+def component(home: Home, name: str) -> ProcessRecord | None:
+    """The component's process, or None if it does not run."""
+    recorded = read_record(home.processes / name)
+    return recorded if is_alive(recorded) else None
+
+
+def kill_control_plane(home: Home) -> None:
+    """End all of it at once; for a cluster that goes away."""
+    kill([component(home, name) for name in COMPONENTS])
+
+
+def stop_api(home: Home) -> None:
+    end([component(home, API_SERVER)], STOP_GRACE_S)
+
+
+def start_api(home: Home) -> None:
+    """Start the API server if it does not run; return once it is ready."""
+    if component(home, API_SERVER) is None:
+        start_component(home, API_SERVER)
+    wait_api_ready(home)
+
+
+def wait_api_ready(home: Home) -> None:
+    log = component_log(home, API_SERVER)
+    wait_for("API server", lambda: api_answers(home), 90, log)
+
+
+def api_answers(home: Home) -> bool:
+    return call_kubectl(home, "get", "--raw=/readyz", "--request-timeout=2s").stdout == "ok"
+
+
+# ---- kubectl and helm -------------------------------------------------------------------------------------------------
+
+
+def call_kubectl(home: Home, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run kubectl as admin; say nothing about failure."""
+    argv = [str(home.bin / "kubectl"), f"--kubeconfig={home.kubeconfig()}", *args]
+    return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+
+
+def kubectl(home: Home, *args: str, stdin: str | None = None) -> str:
+    """kubectl's standard output, as it is. Raises CommandFailed with what it said."""
+    return checked(call_kubectl(home, *args, stdin=stdin))
+
+
+def helm(home: Home, *args: str) -> str:
+    """helm's standard output, as it is. Raises CommandFailed with what it said."""
+    argv = [str(home.bin / "helm"), f"--kubeconfig={home.kubeconfig()}", *args]
+    return checked(subprocess.run(argv, capture_output=True, text=True, check=False))
+
+
+def checked(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode:
+        raise CommandFailed(argv=done.args, returncode=done.returncode, output=done.stderr or done.stdout)
+    return done.stdout
+
+
+def nodes_ready(home: Home, count: int) -> bool:
+    path = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
+    return call_kubectl(home, "get", "nodes", "-o", path).stdout.split() == ["True"] * count
+
+
+def node_ready(home: Home, name: str) -> bool:
+    path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    return call_kubectl(home, "get", "node", name, "-o", path).stdout == "True"
+
+
+def default_account_exists(home: Home) -> bool:
+    """Pods need it, and it comes a moment after the nodes are Ready."""
+    return call_kubectl(home, "get", "serviceaccount", "default").returncode == 0

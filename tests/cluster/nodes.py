@@ -1,0 +1,240 @@
+"""One node: namespaces with their own process 1, containerd, kubelet and kube-proxy, a disk that outlives a power cut.
+
+The machine's root file system is every node's root; what must differ is covered by the node's own mounts. A power cut takes
+processes, mounts and the network card at once; the disk stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.cluster.addresses import node_name, node_netns, node_port
+from tests.cluster.cgroups import (
+    SYSTEM,
+    Hierarchies,
+    complete_v2,
+    groups_of,
+    make_groups,
+    members,
+    mount_commands,
+    observe_hierarchies,
+    remove_groups,
+)
+from tests.cluster.configs import (
+    CNI_CONFIGURATION,
+    CONTAINERD_SOCKET,
+    STATIC_PODS,
+    containerd_configuration,
+    kube_proxy_configuration,
+    kubelet_arguments,
+    kubelet_configuration,
+    pod_network,
+)
+from tests.cluster.errors import NotUp
+from tests.cluster.layout import Home
+from tests.cluster.network import in_netns, make_node_link, remove_netns, remove_port
+from tests.cluster.pki import issue_kubeconfig, node_identity
+from tests.cluster.processes import ProcessRecord, children, identify, kill, read_record, spawn
+from tests.cluster.shell import succeeds, wait_for, words
+from tests.cluster.stores import clone
+
+NODE_DISK = (
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "/var/lib/spillway",
+    "/var/log/pods",
+    "/var/log/containers",
+    CNI_CONFIGURATION,
+    STATIC_PODS,
+)
+KERNEL_SETTINGS = {  # kubelet writes these; they are the whole machine's, so it gets files of its own to write
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+SERVICES = ("containerd", "kubelet", "kube-proxy")
+BOOT = """\
+set -e
+mount --make-rprivate /
+umount -R /run/netns 2>/dev/null || true
+umount -R -l /sys
+mount -t sysfs sysfs /sys
+{groups}
+mount -t bpf bpf /sys/fs/bpf
+mount -t tmpfs tmpfs /run
+mkdir -p /run/netns /run/sysctl
+{disk}
+{settings}
+sysctl -qw net.ipv4.ip_forward=1
+hostname {name}
+mount --make-rshared /
+touch {ready}
+exec {pause}
+"""
+
+
+def boot_script(hierarchies: Hierarchies, home: Home, index: int) -> str:
+    """What a node's process 1 does before it becomes the pause program. Pure."""
+    folder = home.node(index)
+    return BOOT.format(
+        groups=mount_commands(hierarchies),
+        disk="\n".join(f"mount --bind {disk_path(folder, path)} {path}" for path in NODE_DISK),
+        settings="\n".join(map(setting_commands, KERNEL_SETTINGS.items())),
+        name=node_name(index),
+        ready=folder / "ready",
+        pause=home.bin / "pause",
+    )
+
+
+def setting_commands(setting: tuple[str, str]) -> str:
+    name, value = setting
+    own = f"/run/sysctl/{name.replace('/', '.')}"
+    return f"printf '{value}\\n' > {own}; mount --bind {own} /proc/sys/{name}"
+
+
+def disk_path(folder: Path, path: str) -> Path:
+    """Where a node's own `path` lies on the machine."""
+    return folder / "disk" / path.lstrip("/")
+
+
+def store_path(folder: Path) -> Path:
+    return folder / "containerd"
+
+
+# ---- power ------------------------------------------------------------------------------------------------------------
+
+
+def power_on(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
+    """Start a node, for the first time or after a power cut. `template`: the image store that a new node clones."""
+    make_disk(home, index, mtu_bytes, template)
+    make_node_link(index, mtu_bytes)
+    boot(home, index)
+    start_services(home, index)
+
+
+def make_disk(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
+    folder = home.node(index)
+    for path in NODE_DISK:
+        disk_path(folder, path).mkdir(parents=True, exist_ok=True)
+    if not store_path(folder).exists():
+        clone(template, store_path(folder))
+    if not home.kubeconfig(node_name(index)).exists():
+        issue_kubeconfig(home, node_identity(index))
+    network = json.dumps(pod_network(index, mtu_bytes))
+    (disk_path(folder, CNI_CONFIGURATION) / "10-spillway.conflist").write_text(network)
+
+
+def boot(home: Home, index: int) -> None:
+    """Make the node's groups and namespaces, and record its process 1."""
+    folder, name, hierarchies = home.node(index), node_netns(index), observe_hierarchies()
+    make_groups(hierarchies, name)
+    ready, script, log = folder / "ready", folder / "boot.sh", home.logs / f"{node_name(index)}.log"
+    ready.unlink(missing_ok=True)
+    script.write_text(boot_script(hierarchies, home, index))
+    own = ["--mount", "--uts", "--ipc", "--cgroup", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    argv = words(*in_netns(name), "unshare", *own, "sh", script)
+    spawn(folder / "unshare", argv, log=log, path=home.bin, cgroups=groups_of(hierarchies, name))
+    wait_for(f"boot of {node_name(index)}", ready.exists, 15, log)
+    record_init(folder)
+    if hierarchies.unified:
+        complete_v2(name)
+
+
+def record_init(folder: Path) -> None:
+    outer = read_record(folder / "unshare")
+    assert outer is not None
+    init = identify(children(outer.pid)[0])
+    assert init is not None
+    (folder / "init").write_text(f"{init.pid} {init.start_ticks}")
+
+
+def power_off(home: Home, index: int) -> None:
+    """Cut a node's power: its processes, mounts and card are gone at once."""
+    remove_port(node_port(index))
+    kill([read_record(home.node(index) / "init"), read_record(home.node(index) / "unshare")])
+    remove_remains(index)
+
+
+def remove_remains(index: int) -> None:
+    """Remove what is left of a node but its disk; ends the processes still in its groups and its network."""
+    name, hierarchies = node_netns(index), observe_hierarchies()
+    kill([identify(pid) for pid in members(hierarchies, name)])
+    remove_netns(name)
+    remove_groups(hierarchies, name)
+
+
+def node_init(home: Home, index: int) -> ProcessRecord | None:
+    """The node's process 1, or None if it has no power."""
+    recorded = read_record(home.node(index) / "init")
+    return recorded if recorded and identify(recorded.pid) == recorded else None
+
+
+# ---- inside -----------------------------------------------------------------------------------------------------------
+
+
+def inside(home: Home, index: int) -> list[str]:
+    """Prefix of a command that is to run in a node: its namespaces and groups. Raises NotUp if it has no power."""
+    init = node_init(home, index)
+    if init is None:
+        raise NotUp(f"{node_name(index)} has no power")
+    join = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
+    groups = [str(group) for group in system_groups(index)]
+    return ["sh", "-ec", join, "sh", *groups, "--", "nsenter", "--all", f"--target={init.pid}"]
+
+
+def system_groups(index: int) -> list[Path]:
+    return groups_of(observe_hierarchies(), node_netns(index), SYSTEM)
+
+
+def ctr(home: Home, index: int) -> list[str]:
+    """How to talk to a node's containerd."""
+    return [*inside(home, index), str(home.bin / "ctr"), "-a", CONTAINERD_SOCKET, "-n", "k8s.io"]
+
+
+def start_services(home: Home, index: int) -> None:
+    """containerd first: a kubelet that does not find it gives up."""
+    write_configurations(home, index)
+    start_service(home, index, "containerd", ["--config", f"{home.node(index)}/containerd.toml"])
+    ready = [*ctr(home, index), "version"]
+    wait_for("containerd", lambda: succeeds(ready), 30, service_log(home, index, "containerd"))
+    start_kubelet(home, index)
+    start_service(home, index, "kube-proxy", [f"--config={home.node(index)}/kube-proxy.json"])
+
+
+def write_configurations(home: Home, index: int) -> None:
+    folder = home.node(index)
+    state = str(Path(CONTAINERD_SOCKET).parent)
+    containerd = containerd_configuration(store_path(folder), state, folder / "opt")
+    (folder / "containerd.toml").write_text(containerd)
+    (folder / "kubelet.json").write_text(json.dumps(kubelet_configuration(home, index)))
+    (folder / "kube-proxy.json").write_text(json.dumps(kube_proxy_configuration(home, index)))
+
+
+def start_kubelet(home: Home, index: int) -> None:
+    start_service(home, index, "kubelet", kubelet_arguments(home, index))
+
+
+def start_service(home: Home, index: int, name: str, arguments: Iterable[str]) -> None:
+    init = node_init(home, index)
+    if init is None:
+        raise NotUp(f"{node_name(index)} has no power")
+    argv = words("nsenter", "--all", f"--target={init.pid}", home.bin / name, *arguments)
+    log, record = service_log(home, index, name), home.node(index) / name
+    spawn(record, argv, log=log, path=home.bin, cgroups=system_groups(index))
+
+
+def service_log(home: Home, index: int, name: str) -> Path:
+    return home.logs / f"{node_name(index)}-{name}.log"
+
+
+def restart_kubelet(home: Home, index: int) -> None:
+    """Kill a node's kubelet and start it again; its pods go on."""
+    outer = read_record(home.node(index) / "kubelet")  # nsenter, which waits for the kubelet and ends with it
+    kubelets = [identify(pid) for pid in children(outer.pid)] if outer and identify(outer.pid) == outer else []
+    kill([*kubelets, outer])
+    start_kubelet(home, index)

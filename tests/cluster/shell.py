@@ -1,0 +1,66 @@
+"""Start programs, say what happens, wait. Commands are argument lists, never strings for a shell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cluster.errors import CommandFailed, TimedOut
+from tests.cluster.layout import SLOW
+
+Argv = Sequence[str | Path]
+CLEAN_ENVIRONMENT = {"HOME": "/root", "LANG": "C.UTF-8"}  # a login's XDG_RUNTIME_DIR would mislead containerd
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def words(*argv: str | Path) -> list[str]:
+    """A command as its programs get it."""
+    return [str(word) for word in argv]
+
+
+def say(text: str) -> None:
+    """One line of progress, on standard error: standard output belongs to answers."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say what begins, and how long it took."""
+    say(f"{what} ...")
+    began = time.monotonic()
+    yield
+    say(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def run(argv: Argv, *, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and capture what it says.
+
+    Raises CommandFailed, with standard error, unless `check` is false.
+    """
+    command = words(*argv)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise CommandFailed(argv=command, returncode=done.returncode, output=done.stderr or done.stdout)
+    return done
+
+
+def output(argv: Argv) -> str:
+    """What the program writes to standard output. Raises CommandFailed."""
+    return run(argv).stdout.strip()
+
+
+def succeeds(argv: Argv) -> bool:
+    return run(argv, check=False).returncode == 0
+
+
+def wait_for(what: str, probe: Callable[[], object], timeout_s: float, log: Path | None = None) -> None:
+    """Return once the probe says yes. Raises TimedOut; SLOW stretches the time."""
+    end = time.monotonic() + timeout_s * SLOW
+    while not probe():
+        if time.monotonic() > end:
+            raise TimedOut(what=what, timeout_s=timeout_s * SLOW, log=log)
+        time.sleep(0.05)
