@@ -16,16 +16,16 @@ from contextlib import AbstractContextManager, contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from spillway_dataplane.filter.generate import generate
-from spillway_dataplane.kernel.compiler import compile_source
-from spillway_dataplane.kernel.datapath import Datapath
-from spillway_dataplane.kernel.programs import load_scratch
+from typing import Any
 
 from spillway_crds.failsafe import PeerEntry, Peers, flows
 from spillway_crds.filters import FilterContent, LengthRange, Match, PortRange, Rule, RuleAction, XdpMode
+from spillway_dataplane.filter.generate import generate
 from spillway_dataplane.filter.program import MODE_ENFORCE, FilterUnit, ProgramSpec, Switches
 from spillway_dataplane.kernel import libbpf
+from spillway_dataplane.kernel.compiler import compile_source
+from spillway_dataplane.kernel.compiler_child import HEADERS
+from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.kernel.objects import Fd
 from tests.bench.rows import Row, Samples, side_by_side
 from tests.kernel.namespaces import inside, own_namespaces
@@ -43,7 +43,7 @@ RECEIVER_CPU, SENDER_CPU = 1, 0
 
 def drop_end_to_end() -> Row:
     """Measure all candidates in one pair of namespaces."""
-    with own_namespaces(), TemporaryDirectory() as directory:
+    with own_namespaces(), TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         pair = make_pair(Path(directory))
         with Flooder(pair) as flooder:
             found = side_by_side({name: flooder.measure(candidate) for name, candidate in candidates(pair).items()})
@@ -144,17 +144,15 @@ class Flooder:
         self.frame = flood_frame(pair)
 
     def __enter__(self) -> Flooder:
-        source = Path(__file__).with_name("generator.c").read_text()
-        self._loaded = load_scratch(compile_source(source))
-        self._program: Fd = self._loaded.programs["generate"]
-        fill_variants(self._loaded.maps["variants"])
+        self._bcc, self._program = load_generator()
+        fill_variants(Fd(self._bcc["variants"].map_fd))
         with inside(self.pair.peer_net):  # a program that is attached nowhere costs 25 ms a call for live frames
             self._link = libbpf.link_create(self._program, self._peer_ifindex(), libbpf.XDP_DRV_MODE)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._link.close()
-        self._loaded.close()
+        self._bcc.cleanup()
 
     def measure(self, candidate: Candidate) -> Callable[[], float]:
         """Return what measures one round of a candidate: nanoseconds of the NAPI threads for each packet they took."""
@@ -181,6 +179,17 @@ class Flooder:
 
     def _peer_ifindex(self) -> int:
         return int(Path(f"/sys/class/net/{self.pair.peer}/ifindex").read_text())
+
+
+def load_generator() -> tuple[Any, Fd]:
+    """Compile and load generator.c. bcc owns the descriptors; it changes the working directory while it compiles."""
+    os.environ["BCC_KERNEL_SOURCE"] = str(HEADERS)
+    from bcc import BPF  # noqa: PLC0415  # after the environment is set
+
+    directory = Path.cwd()
+    module = BPF(text=Path(__file__).with_name("generator.c").read_text())
+    os.chdir(directory)
+    return module, Fd(module.load_func(b"generate", BPF.XDP).fd)
 
 
 def flood_frame(pair: NetnsPair) -> bytes:
