@@ -33,6 +33,8 @@ from spillway_crds.orders import (
     Totals,
 )
 from spillway_crds.revisions import content_hash, decode_revision, encode_revision, revision_name
+from spillway_crds.schema.nodedataplane import STATUS
+from spillway_crds.validate import problems_of
 
 
 def shuffled(value: Any, seed: int) -> Any:
@@ -145,6 +147,13 @@ def test_statuses_come_back(status: NodeStatus) -> None:
     assert orders_wire.decode_status(json.loads(json.dumps(orders_wire.encode_status(status)))) == status
 
 
+@some.QUICK
+@given(some.statuses())
+def test_statuses_fit_the_crd(status: NodeStatus) -> None:
+    """What an agent reports is never refused by the API server: a report that is lost is a node that is silent."""
+    assert problems_of(STATUS, orders_wire.encode_status(orders_wire.trim_status(status)), "status") == ()
+
+
 @pytest.mark.parametrize("raw", [None, {}, {"filters": [{}], "interfaces": [{}], "conditions": [{}], "later": 1}])
 def test_a_status_may_be_missing_in_part(raw: dict[str, Any] | None) -> None:
     """An agent that has not reported yet, or a newer one, is read all the same."""
@@ -197,6 +206,7 @@ def test_the_worst_status_is_small() -> None:
     """Whatever a node makes of its interfaces and errors, the API server takes it and etcd does not fill."""
     trimmed = orders_wire.trim_status(worst(2**63 - 1))
     check_limits(trimmed)
+    assert problems_of(STATUS, orders_wire.encode_status(trimmed), "status") == ()
     assert len(trimmed.filters) == 24
 
 

@@ -15,7 +15,7 @@ MAX_IFNAME_CHARS = 15  # IFNAMSIZ less the end mark
 
 RX_QUEUES = Record(
     description="Which receive queues of an interface are filtered; packets of the others leave the program at its first"
-    " instruction. Omitted: every queue. A queue's share of the traffic is what the card's RSS gives it.",
+    " instruction. Omitted: every queue. A queue's share of the traffic is what the card's RSS gives it. Example: {ids: [4]}.",
     fields={
         "ids": Many(
             description="Queue numbers as XDP's rx_queue_index counts them, from 0. A number that one node's interface lacks"
@@ -31,7 +31,8 @@ RX_QUEUES = Record(
 # What a revision holds: all that needs a new program when it changes.
 CONTENT_FIELDS: Mapping[str, Field] = {
     "priority": Whole(
-        description="Order among the filters of an interface: lower decides first, equal ones by name. 1 to 1000, default 100.",
+        description="Order among the filters of an interface: lower decides first, equal ones by name. 1 to 1000, default 100."
+        " Example: 10, before everything that says nothing.",
         minimum=1,
         maximum=1000,
         default=100,
@@ -71,7 +72,8 @@ SPEC = Record(
             default=Mode.MONITOR.value,
         ),
         "suspend": Flag(
-            description="true: the filter touches and counts nothing, but stays loaded and keeps its counters. Default false.",
+            description="true: the filter touches and counts nothing, but stays loaded and keeps its counters. A change takes"
+            " effect at once. Default false.",
             default=False,
         ),
         "nodeSelector": NODE_SELECTOR,

@@ -74,7 +74,8 @@ TCP_FLAGS = Record(
 
 MATCH = Record(
     description="What a packet must be for the rule to act: every field given must hold, and one entry of each list. {} is every"
-    " IPv4 and IPv6 packet, and is refused with Drop. Malformed packets match nothing.",
+    " IPv4 and IPv6 packet, and is refused with Drop. Malformed packets match nothing."
+    ' Example: {protocol: UDP, sourcePorts: ["53"]}.',
     fields={
         "protocol": Text(
             description="The upper-layer protocol, found behind up to eight IPv6 extension headers. Omitted: any. Example: UDP.",
