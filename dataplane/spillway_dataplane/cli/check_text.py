@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from textwrap import indent
 
 from spillway_crds.filters import FloodFilter
 from spillway_dataplane.cli.console import Say
@@ -25,6 +26,7 @@ def print_check(say: Say, loaded: Loaded, seen: Review, programs: tuple[ProgramP
         _print_filter(say, each)
     if programs:
         _print_programs(say, programs)
+        _print_refusals(say, programs)
     _print_remarks(say, "What links will feel", seen.disturbances, "")
     _print_remarks(say, "Good to know", seen.warnings, WARNING)
     _print_remarks(say, "Contradictions", seen.contradictions, ERROR)
@@ -59,6 +61,14 @@ def _print_programs(say: Say, programs: Iterable[ProgramPreview]) -> None:
     say.table("One program for each interface, on a node that runs all these filters", columns, map(_program_row, programs))
 
 
+def _print_refusals(say: Say, programs: Iterable[ProgramPreview]) -> None:
+    for each in programs:
+        if each.refusal:
+            say.line(f"The program for {each.interface} is refused", ERROR)
+            say.line(indent(each.refusal, "  "))
+            say.line()
+
+
 def _program_row(each: ProgramPreview) -> tuple[object, ...]:
     filters, queues = " > ".join(each.filters), queues_text(each.queue_ids)
     return each.interface, filters, each.rules, queues, each.chained, each.source_lines, each.digest, _outcome(each)
@@ -66,7 +76,7 @@ def _program_row(each: ProgramPreview) -> tuple[object, ...]:
 
 def _outcome(each: ProgramPreview) -> str:
     if each.refusal:
-        return f"refused: {each.refusal}"
+        return "refused"
     return f"accepted, {each.instructions:,} instructions" if each.instructions else "not asked (--compile)"
 
 
@@ -85,7 +95,7 @@ def _print_verdict(say: Say, loaded: Loaded, seen: Review, programs: tuple[Progr
         "unreadable": len(loaded.unreadable),
         "problems": len(loaded.faults),
         "contradictions": len(seen.contradictions),
-        "refused by the verifier": sum(bool(each.refusal) for each in programs),
+        "programs refused": sum(bool(each.refusal) for each in programs),
     }
     said = ", ".join(f"{count} {what}" for what, count in bad.items() if count)
     valid = f"{len(loaded.filters)} valid"

@@ -1,0 +1,84 @@
+"""`spillway off`: nothing is dropped at this node from now on. `--purge`: nothing of ours is left on it."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spillway_dataplane.cli.console import Say
+from spillway_dataplane.cli.exits import CommandError, Exit
+from spillway_dataplane.cli.node_files import lock_holder
+from spillway_dataplane.cli.switching import switch_off
+from spillway_dataplane.kernel.datapath import Datapath
+from spillway_dataplane.settings import PINS
+from spillway_dataplane.store import LOCK, Store
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Exit:
+    """Switch off, or purge. Raises CommandError(BUSY) for a purge while an agent is at work: it would attach again."""
+    pins, store = arguments.bpffs / PINS, Store(arguments.state)
+    if arguments.purge:
+        _tell_purge(say, purge(pins, store))
+    else:
+        _tell_off(say, switch_off(Datapath(pins), store), store)
+    return Exit.OK
+
+
+def purge(root: Path, store: Store) -> tuple[str, ...]:
+    """Remove everything of ours from kernel and disk; the interfaces that had something come back."""
+    datapath = Datapath(root)
+    with alone(store):
+        removed = datapath.pinned_names()
+        if root.exists():
+            datapath.purge()
+        _empty(store.root)
+    return removed
+
+
+@contextmanager
+def alone(store: Store) -> Iterator[None]:
+    """Hold the node's lock: no agent acts meanwhile, and one that waits begins after the end of the block."""
+    store.prepare()
+    path = store.root / LOCK
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        who = lock_holder(path) or "of another container"
+        text = f"an agent (process {who}) is at work on this node and would attach again; uninstall the release or end it first"
+        raise CommandError(Exit.BUSY, "off --purge", text) from error
+    finally:
+        os.close(descriptor)
+
+
+def _empty(root: Path) -> None:
+    """Remove what lies in the state folder, and the folder too unless it is a mount point."""
+    for entry in root.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    with suppress(OSError):
+        root.rmdir()
+
+
+def _tell_purge(say: Say, removed: tuple[str, ...]) -> None:
+    if say.is_json:
+        say.value({"purged": True, "interfaces": list(removed)})
+        return
+    where = f"removed from {', '.join(removed)}" if removed else "there was nothing in the kernel"
+    say.line(f"Nothing of spillway is left on this node ({where}).")
+
+
+def _tell_off(say: Say, switched: tuple[str, ...], store: Store) -> None:
+    if say.is_json:
+        say.value({"enforcement": "Off", "interfaces": list(switched), "file": str(store.root / "off")})
+        return
+    where = f" (switched now: {', '.join(switched)})" if switched else " (it dropped nothing before)"
+    say.line(f"Nothing is dropped at this node{where}, also after a reboot, until `spillway on`.")
