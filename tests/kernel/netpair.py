@@ -41,6 +41,11 @@ def cpu_mask(count: int) -> str:
     return ",".join(digits[at : at + 8] for at in range(0, len(digits), 8))
 
 
+def open_descriptors() -> list[str]:
+    """Descriptors of this process, by number and what they are."""
+    return sorted(f"{each.name} {each.readlink()}" for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+
+
 def quieten(ifname: str) -> None:
     """No IPv6 of its own: neighbour discovery and MLD would be counted as the test's packets."""
     Path(f"/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6").write_text("1")
