@@ -30,8 +30,7 @@ class HttpService:
 @contextmanager
 def http_service(cluster: Cluster, node: int) -> Iterator[HttpService]:
     """Start a server on a node; it ends with the block."""
-    network = ["nsenter", f"--net=/run/netns/{cluster.node(node).netns}"]  # no pid namespace: what is ended is the server itself
-    server = subprocess.Popen([*network, *SERVER], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = cluster.node(node).net.popen(SERVER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     service = HttpService(cluster, f"http://{cluster.node(node).address}:{PORT}/GPL-3")
     try:
         wait_for("the HTTP service", lambda: service.requests(1) == 1)

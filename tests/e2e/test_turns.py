@@ -21,7 +21,7 @@ TURN_SECONDS = 6
 @pytest.fixture
 def five_nodes(installed: Product, cluster: Cluster) -> Iterator[Product]:
     """Five nodes with a spare card each; short turns, so that silence is noticed within the test."""
-    while cluster.node_count < NODES:
+    while len(cluster.nodes) < NODES:
         cluster.add_node()
     for number in range(1, NODES + 1):
         for card in (FIRST_CARD, SECOND_CARD):

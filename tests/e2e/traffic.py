@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from tests.cluster import Cluster
 from tests.traffic import start_flood
-from tests.traffic.counting import backlog_drops, mac_address
+from tests.traffic.counting import backlog_drops
 from tests.traffic.frames import udp4_flood
 
 EXACT_RATE_PPS = 60_000  # slow enough that no queue between attacker and node overflows
@@ -57,12 +57,7 @@ def witness(cluster: Cluster, node: int, *ports: int) -> Iterator[Witness]:
 
 def flood_macs(cluster: Cluster, node: int, host: str = "attacker") -> tuple[str, str]:
     """(destination, source) hardware addresses from a traffic host to a node's card."""
-    to = mac_address("eth0", inside=_netns(cluster.node(node).netns))
-    return to, mac_address("eth0", inside=_netns(cluster.host(host).netns))
-
-
-def _netns(name: str) -> list[str]:
-    return ["nsenter", f"--net=/run/netns/{name}"]
+    return cluster.node(node).mac, cluster.host(host).mac
 
 
 def udp_frames(cluster: Cluster, node: int, sources: Iterable[str], sport: int, dport: int, size: int = 600) -> list[bytes]:
