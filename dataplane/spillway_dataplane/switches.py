@@ -1,0 +1,51 @@
+"""Modes as words of an interface's switches. Pure. Relief is written at once, tightening only to the program it was meant for.
+
+An order may change a filter's rules and its mode together. Its new mode must not act on the old rules, in particular not when
+the new ones turn out to be impossible; but a filter that is to drop less drops less at once, whatever program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from spillway_crds.filters import Mode
+from spillway_crds.orders import FilterOrder
+from spillway_dataplane.drafts import Draft
+from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, MODE_SLOTS, Switches
+from spillway_dataplane.records import MemberRecord
+
+
+def ordered_mode(order: FilterOrder) -> int:
+    """Return the mode word that an order asks for."""
+    if order.suspend:
+        return MODE_OFF
+    return MODE_ENFORCE if order.mode is Mode.ENFORCE else MODE_MONITOR
+
+
+def switches_for(draft: Draft, running: tuple[MemberRecord, ...], current: Switches | None, *, enforcement: bool) -> Switches:
+    """Return the switches that fit while `running` is what the interface's program is made of.
+
+    current: what the kernel's map holds, None without one. Words of slots that the draft does not use stay as they are: a
+    program that still runs may read them.
+    """
+    modes = padded(current).modes
+    revisions = {each.uid: each.revision for each in running}
+    words = dict(enumerate(modes))
+    for member, unit in zip(draft.members, draft.spec.filters, strict=True):
+        wanted = ordered_mode(member.order)
+        held = revisions.get(member.order.uid, member.revision) != member.order.revision
+        words[unit.mode_slot] = min(wanted, modes[unit.mode_slot]) if held else wanted
+    return Switches(enforcement, tuple(words[slot] for slot in range(MODE_SLOTS)))
+
+
+def padded(switches: Switches | None) -> Switches:
+    """Return switches with a word for every slot; without a map every word is off."""
+    given = switches or Switches()
+    return replace(given, modes=(*given.modes, *([MODE_OFF] * MODE_SLOTS))[:MODE_SLOTS])
+
+
+def modes_by_uid(draft: Draft, switches: Switches | None) -> Mapping[str, int]:
+    """Return what the kernel holds for each of a draft's filters."""
+    modes = padded(switches).modes
+    return {unit.uid: modes[unit.mode_slot] for unit in draft.spec.filters}

@@ -1,0 +1,165 @@
+"""Which filters each interface of this node should have in its program, and why some cannot be there. Pure.
+
+A filter that cannot be had in its ordered revision stays in the one that runs: a bad change never takes away what protected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spillway_crds.errors import SpillwayError, Transient
+from spillway_crds.filters import FilterContent, XdpMode
+from spillway_crds.orders import FilterOrder, NodeOrder
+from spillway_dataplane.findings import Finding, Reason, from_error
+from spillway_dataplane.interfaces import Address, choose
+from spillway_dataplane.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.records import MemberRecord
+
+Contents = Mapping[str, FilterContent | SpillwayError]  # by revision
+Running = Mapping[str, tuple[MemberRecord, ...]]  # by interface: what its program is made of
+RefusedKey = tuple[str, str, str]  # (ifname, uid, revision)
+Refused = Mapping[RefusedKey, Finding]  # what the generator, the compiler or the verifier said
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One filter in one interface's program. revision: of `content`; an older one than ordered while that cannot be had."""
+
+    order: FilterOrder
+    revision: str
+    content: FilterContent
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether this is what the order says, not what ran before."""
+        return self.revision == self.order.revision
+
+    @property
+    def record(self) -> MemberRecord:
+        """What is written down of it."""
+        return MemberRecord(self.order.uid, self.order.name, self.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The program of one interface: its members in deciding order; none is the program that passes everything."""
+
+    mode: XdpMode = XdpMode.AUTO
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """All interfaces' wishes by name, and what cannot be."""
+
+    interfaces: Mapping[str, Wish] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a node's wishes depend on besides the order."""
+
+    contents: Contents
+    node: ObservedNode
+    node_addresses: frozenset[Address] = frozenset()
+    running: Running = field(default_factory=dict)
+    refused: Refused = field(default_factory=dict)
+
+
+def make_wishes(order: NodeOrder, given: Circumstances) -> Wishes:
+    """Return which filters go into which interface's program. The order of `order.filters` does not matter."""
+    candidates: dict[str, list[Member]] = {}
+    findings: list[Finding] = []
+    for each in order.filters:
+        members, problems = _place(each, given)
+        findings += problems
+        for ifname, member in members.items():
+            candidates.setdefault(ifname, []).append(member)
+    interfaces = {}
+    for ifname in sorted(candidates):
+        interfaces[ifname], problems = _settle_modes(ifname, candidates[ifname], given)
+        findings += problems
+    return Wishes(interfaces, tuple(sorted(findings)))
+
+
+def _place(order: FilterOrder, given: Circumstances) -> tuple[dict[str, Member], list[Finding]]:
+    """Return the filter's member on each interface that it means."""
+    content = given.contents.get(order.revision, _not_here(order))
+    if not isinstance(content, FilterContent):
+        kept = {ifname: old for ifname in given.running if (old := _running_member(order, ifname, given)) is not None}
+        return kept, [from_error(content, uid=order.uid)]
+    choice = choose(given.node, content.interfaces, given.node_addresses)
+    problems = [Finding(each.reason, each.message, each.ifname, order.uid) for each in choice.findings]
+    members: dict[str, Member] = {}
+    for ifname in choice.names:
+        problem = _unfit(order, content, ifname, given)
+        member = Member(order, order.revision, content) if problem is None else _running_member(order, ifname, given)
+        if member is not None:
+            members[ifname] = member
+        if problem is not None:
+            problems.append(problem)
+    return members, problems
+
+
+def _not_here(order: FilterOrder) -> Transient:
+    return Transient(operation=f"fetch revision {order.revision}", detail="not on this node yet")
+
+
+def _running_member(order: FilterOrder, ifname: str, given: Circumstances) -> Member | None:
+    """Return the filter as it runs on an interface, or None if it does not, or its content is lost."""
+    for record in given.running.get(ifname, ()):
+        content = given.contents.get(record.revision)
+        if record.uid == order.uid and isinstance(content, FilterContent):
+            return Member(order, record.revision, content)
+    return None
+
+
+def _unfit(order: FilterOrder, content: FilterContent, ifname: str, given: Circumstances) -> Finding | None:
+    interface = given.node.interface(ifname)
+    if interface is not None and (problem := _missing_queue(order, content, interface)) is not None:
+        return problem
+    return given.refused.get((ifname, order.uid, order.revision))
+
+
+def _missing_queue(order: FilterOrder, content: FilterContent, interface: ObservedInterface) -> Finding | None:
+    missing = [queue_id for queue_id in content.rx_queue_ids if queue_id >= interface.rx_queues]
+    if not missing:
+        return None
+    message = f"{interface.name} has {interface.rx_queues} RX queues (0..{interface.rx_queues - 1}), no queue {missing[0]}"
+    return Finding(Reason.QUEUE_NOT_FOUND, message, interface.name, order.uid)
+
+
+def _settle_modes(ifname: str, members: list[Member], given: Circumstances) -> tuple[Wish, list[Finding]]:
+    """Of two that contradict each other the older stays (creation time, then uid), the younger is told whom it meets."""
+    kept: list[Member] = []
+    findings: list[Finding] = []
+    for member in sorted(members, key=_age):
+        rival = next((each for each in kept if _contradict(each.content.xdp_mode, member.content.xdp_mode)), None)
+        if rival is None:
+            kept.append(member)
+            continue
+        findings.append(_conflict(ifname, member, rival))
+        old = _running_member(member.order, ifname, given)
+        if old is not None and not _contradict(rival.content.xdp_mode, old.content.xdp_mode):
+            kept.append(old)
+    modes = [each.content.xdp_mode for each in kept if each.content.xdp_mode is not XdpMode.AUTO]
+    deciding = tuple(sorted(kept, key=lambda each: (each.content.priority, each.order.name)))
+    return Wish(modes[0] if modes else XdpMode.AUTO, deciding), findings
+
+
+def _age(member: Member) -> tuple[str, str]:
+    return member.order.created, member.order.uid
+
+
+def _contradict(one: XdpMode, other: XdpMode) -> bool:
+    return {one, other} == {XdpMode.NATIVE, XdpMode.GENERIC}
+
+
+def _conflict(ifname: str, younger: Member, older: Member) -> Finding:
+    message = (
+        f"{ifname} runs {older.content.xdp_mode} for the older filter {older.order.name};"
+        f" {younger.order.name} asks for {younger.content.xdp_mode}"
+    )
+    return Finding(Reason.CONFLICT, message, ifname, younger.order.uid)
