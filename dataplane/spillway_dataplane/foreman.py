@@ -1,0 +1,129 @@
+"""Hands a plan's actions to those who carry them out, and remembers what was refused: no plan asks for it again at once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+
+from spillway_crds.errors import SpillwayError
+from spillway_crds.failsafe import PeerEntry
+from spillway_crds.orders import FilterOrder
+from spillway_dataplane.actions import Action, Attach, Build, Reattach, Replace, WritePeers
+from spillway_dataplane.artifacts import ArtifactCache
+from spillway_dataplane.builder import Builder, BuildOrder
+from spillway_dataplane.drafts import Draft
+from spillway_dataplane.execute import Executor
+from spillway_dataplane.explain import explain
+from spillway_dataplane.findings import Finding, Reason
+from spillway_dataplane.observe import Observation
+from spillway_dataplane.refusals import Refusals, hurried, refused, succeeded
+from spillway_dataplane.source import Built
+from spillway_dataplane.view import Plan, attempt_of
+from spillway_dataplane.wishes import RefusedKey, Running
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The last look, and what was made of it. findings: of the drafts and the plan."""
+
+    seen: Observation
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    running: Running = field(default_factory=dict)
+    plan: Plan = field(default_factory=Plan)
+    findings: tuple[Finding, ...] = ()
+
+
+class Foreman:
+    """refused: filters that no program can be had with. refusals: attempts on the kernel that failed. errors: how many, ever."""
+
+    def __init__(self, executor: Executor, builder: Builder, artifacts: ArtifactCache) -> None:
+        self._executor, self._builder, self._artifacts = executor, builder, artifacts
+        self.refused: dict[RefusedKey, Finding] = {}
+        self.refusals = Refusals()
+        self.peers_written: tuple[PeerEntry, ...] | None = None
+        self.compile_seconds = 0.0
+        self.errors = 0
+
+    @property
+    def building(self) -> frozenset[str]:
+        """Digests at the compiler."""
+        return frozenset(self._builder.building)
+
+    @property
+    def built(self) -> frozenset[str]:
+        """Digests that can be loaded now."""
+        return self._artifacts.digests
+
+    def links_changed(self, now: float) -> None:
+        """Try again soon: what stood in the way may be gone."""
+        self.refusals = hurried(self.refusals, now)
+
+    def order_changed(self, before: tuple[FilterOrder, ...], after: tuple[FilterOrder, ...]) -> None:
+        """Forget what was refused of revisions that are no longer ordered, and all of it when a filter is gone."""
+        ordered = {each.revision for each in after}
+        self.refused = {key: finding for key, finding in self.refused.items() if key[2] in ordered}
+        if {each.uid for each in before} - {each.uid for each in after}:
+            self.refused = {}  # what could not be had together with it may be had now
+
+    def take_built(self, built: Built, situation: Situation | None, now: float) -> None:
+        """Take in the compiler's answer."""
+        self._builder.building.discard(built.digest)
+        self.compile_seconds = built.seconds
+        self.refused |= built.refused
+        if built.failed is None or situation is None:
+            return
+        self.errors += 1
+        for ifname, draft in situation.drafts.items():
+            if draft.digest == built.digest:
+                self._remember(ifname, replace(built.failed, ifname=ifname), situation, now)
+
+    def carry_out(self, situation: Situation, now: float) -> bool:
+        """Do what the plan says; once a step fails, that interface's others are left out. Returns whether anything was tried."""
+        tried = False
+        failed: set[str] = set()
+        for action in situation.plan.actions:
+            ifname = getattr(action, "ifname", "")
+            if isinstance(action, Build):
+                self._request(action, situation)
+            elif ifname not in failed:
+                tried = True
+                if not self._try(action, ifname, situation, now):
+                    failed.add(ifname)
+        return tried
+
+    def _try(self, action: Action, ifname: str, situation: Situation, now: float) -> bool:
+        try:
+            self._executor.execute(action, situation.seen.node)
+        except SpillwayError as error:
+            LOG.warning("%s", error)
+            self.errors += 1
+            if ifname:
+                self._remember(ifname, explain(error, ifname, situation.seen.node), situation, now)
+            if isinstance(action, Attach | Replace) and error.reason == Reason.KERNEL_ERROR:
+                self._artifacts.discard(action.digest)  # verified by another kernel, maybe: this one gets its own look
+            return False
+        self._succeed(action)
+        return True
+
+    def _succeed(self, action: Action) -> None:
+        match action:
+            case Attach(ifname) | Reattach(ifname) | Replace(ifname):
+                LOG.info("%s on %s", type(action).__name__, ifname)
+                self.refusals = succeeded(self.refusals, ifname)
+            case WritePeers(entries):
+                self.peers_written = entries
+            case _:
+                LOG.debug("%s", action)
+
+    def _request(self, build: Build, situation: Situation) -> None:
+        members = situation.drafts[build.ifname].members
+        running = situation.running.get(build.ifname, ())
+        good = frozenset(each.order.uid for each in members if each.record in running)
+        self._builder.request(BuildOrder(build.ifname, build.digest, build.spec, members, good))
+
+    def _remember(self, ifname: str, finding: Finding, situation: Situation, now: float) -> None:
+        seen, draft = situation.seen.node.interface(ifname), situation.drafts.get(ifname)
+        if seen is not None and draft is not None:
+            self.refusals = refused(self.refusals, attempt_of(seen, draft), finding, now)

@@ -1,0 +1,155 @@
+"""What the agent knows between two wake-ups, and its copy on disk: the same after a crash, a reboot, or without any API.
+
+Every setter writes what changed before anything acts on it. A disk that is full costs the memory of a restart, not the filter.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from spillway_crds.errors import SpillwayError
+from spillway_crds.filters import FilterContent
+from spillway_crds.orders import NodeOrder
+from spillway_crds.orders_wire import decode_order, encode_order
+from spillway_crds.revisions import decode_revision, encode_revision
+from spillway_dataplane.counts import CountBook, begun_anew
+from spillway_dataplane.peers import ClusterPeers, Endpoint, parse_endpoint, read_cluster_peers
+from spillway_dataplane.records import Records
+from spillway_dataplane.source import OrderSeen
+from spillway_dataplane.store import COUNTS, ORDER, PEERS, RECORDS, REVISIONS, SWITCH, Store
+from spillway_dataplane.store_wire import decode_book, decode_records, encode_book, encode_records
+from spillway_dataplane.wishes import Contents
+
+LOG = logging.getLogger(__name__)
+
+
+class Memory:
+    """The persistent half of the agent. order None: never had one, so nothing is touched."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.order: NodeOrder | None = None
+        self.uid = ""
+        self.contents: dict[str, FilterContent | SpillwayError] = {}
+        self.records = Records()
+        self.book = CountBook()
+        self.cluster_peers = ClusterPeers()
+        self.peer_problems: tuple[str, ...] = ()
+        self.endpoints: frozenset[Endpoint] = frozenset()
+        self.switched_off = False
+        self._written: dict[str, object] = {}
+
+    def restore(self) -> None:
+        """Read everything back. What is damaged is as good as never written."""
+        self.records = decode_records(self.store.read_json(RECORDS))
+        self.book = decode_book(self.store.read_json(COUNTS))
+        self.switched_off = bool((self.store.read_json(SWITCH) or {}).get("off", False))
+        self._restore_peers(self.store.read_json(PEERS) or {})
+        self.contents = dict(self._read_revisions())
+        raw = self.store.read_json(ORDER)
+        if raw is not None:
+            try:
+                self.order, self.uid = decode_order(raw["spec"]), str(raw["uid"])
+            except (SpillwayError, KeyError) as error:
+                LOG.warning("the last order cannot be read and is not carried out: %s", error)
+
+    def _restore_peers(self, raw: Mapping[str, Any]) -> None:
+        try:
+            self.endpoints = frozenset(parse_endpoint(text) for text in raw.get("endpoints", ()))
+        except ValueError:
+            LOG.warning("the saved API endpoints cannot be read")
+        if isinstance(data := raw.get("data"), dict):
+            self.cluster_peers, self.peer_problems = read_cluster_peers(data)
+            self._peer_data = data
+
+    _peer_data: Mapping[str, str] | None = None
+
+    def _read_revisions(self) -> Mapping[str, FilterContent]:
+        found = {}
+        for name in self.store.names(REVISIONS):
+            raw = self.store.read_json(f"{REVISIONS}/{name}")
+            try:
+                revision = decode_revision(raw or {})
+            except SpillwayError as error:
+                LOG.warning("revision %s cannot be read: %s", name, error)
+                continue
+            found[revision.name] = revision.content
+        return found
+
+    @property
+    def known(self) -> Mapping[str, FilterContent]:
+        """Revisions that need no fetching."""
+        return {name: content for name, content in self.contents.items() if isinstance(content, FilterContent)}
+
+    def take_order(self, seen: OrderSeen) -> None:
+        """Make this the order. The contents that it names, and those that still run, lie on disk before it does."""
+        fresh = {name: content for name, content in seen.contents.items() if self.contents.get(name) != content}
+        self.contents |= fresh
+        for order in seen.order.filters:
+            content = fresh.get(order.revision)
+            if isinstance(content, FilterContent):
+                body = encode_revision(order.name, content, number=1, namespace="")
+                self._write(f"{REVISIONS}/{order.revision}.json", body)
+        self.order, self.uid = seen.order, seen.uid
+        self._write(ORDER, {"uid": seen.uid, "spec": encode_order(seen.order)})
+        self.take_book(begun_anew(self.book, seen.uid))
+
+    def take_records(self, records: Records) -> None:
+        """Remember where we are attached and what with."""
+        if records != self.records:
+            self.records = records
+            self._write(RECORDS, encode_records(records))
+
+    def take_book(self, book: CountBook) -> None:
+        """Remember counts. Not flushed: a process that dies loses nothing, a power cut at most the last report."""
+        if book is not self.book:
+            self.book = book
+            self._write(COUNTS, encode_book(book), durable=False)
+
+    def take_peers(self, data: Mapping[str, str]) -> None:
+        """Remember who the operator says the failsafe peers are."""
+        self._peer_data = dict(data)
+        self.cluster_peers, self.peer_problems = read_cluster_peers(data)
+        self._write_peers()
+
+    def take_endpoints(self, endpoints: frozenset[Endpoint]) -> None:
+        """Remember where our own API connection leads; what was known before stays known, the latest sixteen."""
+        if endpoints - self.endpoints:
+            self.endpoints = frozenset([*endpoints, *sorted(self.endpoints - endpoints, key=str)][:16])
+            self._write_peers()
+
+    def _write_peers(self) -> None:
+        texts = [f"[{address}]:{port}" for address, port in sorted(self.endpoints, key=str)]
+        self._write(PEERS, {"endpoints": texts, "data": self._peer_data})
+
+    def take_switch(self, off: bool) -> None:
+        """Remember the cluster's kill switch."""
+        self.switched_off = off
+        self._write(SWITCH, {"off": off})
+
+    def forget_revisions(self, in_use: frozenset[str]) -> None:
+        """Keep the contents that an order or a running program needs."""
+        unused = [name for name in self.contents if name not in in_use]
+        for name in unused:
+            del self.contents[name]
+        self.store.remove(f"{REVISIONS}/{name}.json" for name in unused)
+
+    def _write(self, name: str, value: object, *, durable: bool = True) -> None:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        if self._written.get(name) == hash(text):
+            return
+        try:
+            self.store.write_bytes(name, text.encode(), durable=durable)
+            self._written[name] = hash(text)
+        except OSError as error:
+            LOG.error("%s cannot be written: %s", self.store.root / name, error)
+
+
+def revisions_needed(order: NodeOrder | None, records: Records, running: frozenset[str], contents: Contents) -> frozenset[str]:
+    """Return the revisions that an order names, and those of programs that run, as far as they are known."""
+    ordered = {each.revision for each in order.filters} if order is not None else set()
+    kept = {member.revision for digest in running for member in records.members(digest)}
+    return frozenset((ordered | kept) & contents.keys())
