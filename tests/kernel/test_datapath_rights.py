@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.kernel.artifacts import DROP, artifact, chained, verdict
 from tests.kernel.netpair import NetnsPair
 
+from spillway_crds.errors import NotSupported
 from spillway_crds.filters import XdpMode
 from spillway_dataplane.kernel import libbpf
 from spillway_dataplane.kernel.datapath import Datapath
@@ -101,3 +103,11 @@ def test_chained_programs_need_no_more(netns_pair: NetnsPair) -> None:
     assert run_with(THE_FIVE, netns_pair, 'datapath.attach("spw0", chained(ONE), XdpMode.AUTO); print("done")') == "done\n"
     assert Datapath(netns_pair.bpffs / "spillway").observe().interface("spw0") is not None
     assert chained("1" * 11).chunks == ("tail",)
+
+
+def test_no_bpf_filesystem_is_said(tmp_path: Path) -> None:
+    datapath = Datapath(tmp_path / "deep" / "spillway")
+    with pytest.raises(NotSupported, match="mount -t bpf"):
+        datapath.prepare("spw0")
+    assert list(tmp_path.iterdir()) == []
+    assert datapath.pinned_names() == ()

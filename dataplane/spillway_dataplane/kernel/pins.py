@@ -13,6 +13,7 @@ comes into force with the link's own atomic update; no file says so a second tim
 
 from __future__ import annotations
 
+import ctypes as ct
 import errno
 import fcntl
 import os
@@ -22,11 +23,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from spillway_crds.errors import NotSupported
 from spillway_crds.filters import XdpMode
 from spillway_dataplane.kernel.barrier import wait_for_running_programs
 from spillway_dataplane.kernel.libbpf import link_detach, link_info, obj_get, obj_pin, prog_info
 from spillway_dataplane.kernel.objects import Fd, LinkInfo, ProgInfo
 
+BPF_FS_MAGIC = 0xCAFE4A11  # include/uapi/linux/magic.h
 NODE = "node"
 LINK, LINK_NEXT, PROGRAM = "link", "link_next", "prog"
 _GENERATION = re.compile(r"gen(\d+)-(native|generic)")
@@ -194,6 +197,7 @@ def locked(root: Path) -> Iterator[None]:
 
 
 def _lock(root: Path) -> int:
+    require_bpffs(root)
     while True:
         root.mkdir(parents=True, exist_ok=True)
         directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -202,3 +206,13 @@ def _lock(root: Path) -> int:
             if os.path.samestat(os.fstat(directory), root.stat()):
                 return directory
         os.close(directory)  # while we waited, somebody purged the directory that we opened
+
+
+def require_bpffs(root: Path) -> None:
+    """Raise NotSupported unless `root` lies, or would lie, in a BPF filesystem: pins elsewhere fail with a misleading EPERM."""
+    present = next(each for each in (root, *root.parents) if each.exists())
+    status = ct.create_string_buffer(256)  # struct statfs begins with f_type, a long
+    ct.CDLL(None).statfs(os.fsencode(present), status)
+    if ct.c_long.from_buffer(status).value & 0xFFFFFFFF != BPF_FS_MAGIC:
+        detail = f"{present} is in no BPF filesystem; mount one: mount -t bpf bpf {present}"
+        raise NotSupported(subject=str(root), detail=detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,26 @@ from spillway_dataplane.kernel.pins import NODE, PINNED_MAPS, InterfacePins, dec
 from spillway_dataplane.kernel.programs import digest_of
 from spillway_dataplane.observed import ObservedInterface, ObservedNode, PinnedLink
 
+ATTEMPTS = 3  # another process may change a program between our look at the links and at the devices
+
 
 def survey(root: Path) -> ObservedNode:
-    """Return interfaces, routes and pins as they are now. root: the directory of all pins."""
-    devices = netlink.interfaces()
+    """Return interfaces, routes and pins as they are now. root: the directory of all pins.
+
+    A link whose device has been moved to another network namespace reads ifindex 0, as one that the kernel detached: nothing of
+    ours runs here. The kernel itself leaves it attached there, and goes on naming the device by its number.
+    """
+    for _ in range(ATTEMPTS):
+        devices = netlink.interfaces()
+        links = {name: pinned_link(pins_of(root, name)) for name in pinned_names(root)}
+        here = {(each.ifindex, each.attached.program_id) for each in devices if each.attached}
+        strayed = {name for name, link in links.items() if link and link.ifindex and (link.ifindex, link.program_id) not in here}
+        if not strayed:
+            break
+    found = {name: replace(link, ifindex=0) if link and name in strayed else link for name, link in links.items()}
     present = {each.name for each in devices}
-    orphans = tuple((name, pinned_link(pins_of(root, name))) for name in pinned_names(root) if name not in present)
-    return ObservedNode(tuple(_with_pins(root, each) for each in devices), netlink.default_routes(), orphans)
+    orphans = tuple((name, link) for name, link in found.items() if name not in present)
+    return ObservedNode(tuple(_with_pins(root, each, found) for each in devices), netlink.default_routes(), orphans)
 
 
 def pins_of(root: Path, ifname: str) -> InterfacePins:
@@ -42,11 +56,11 @@ def pinned_link(pins: InterfacePins) -> PinnedLink | None:
     return PinnedLink(link.id, link.ifindex, link.prog_id, program.tag, digest_of(program.name))
 
 
-def _with_pins(root: Path, device: ObservedInterface) -> ObservedInterface:
+def _with_pins(root: Path, device: ObservedInterface, links: Mapping[str, PinnedLink | None]) -> ObservedInterface:
     pins = pins_of(root, device.name)
     return replace(
         device,
         attached=name_program(device),
-        pinned=pinned_link(pins),
+        pinned=links.get(device.name),
         maps_pinned=all((pins.path / name).exists() for name in PINNED_MAPS),
     )
