@@ -13,6 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 
+from spillway_dataplane.filter.headers import SCRATCH_BYTES
+from spillway_dataplane.filter.program import COUNTER_SLOTS, MODE_SLOTS
+
+NO_PREALLOC = 1  # BPF_F_NO_PREALLOC
+MAX_CHUNKS = 33  # MAX_TAIL_CALL_CNT
 MAGIC = b"SPWART01"
 _INSTRUCTION_BYTES = 8
 _LD_IMM64 = 0x18
@@ -39,6 +44,19 @@ class MapSpec:
     value_bytes: int
     max_entries: int
     flags: int = 0
+
+
+FLOW_SLOTS = 62
+MAPS = (  # in the order of the numbers in bpf/maps.h
+    MapSpec("counters", MapKind.PERCPU_ARRAY, 4, 48, COUNTER_SLOTS),  # Counts
+    MapSpec("switches", MapKind.ARRAY, 4, 4 + 4 * MODE_SLOTS, 1),  # enforcement, then the modes
+    MapSpec("stats", MapKind.PERCPU_ARRAY, 4, 8, 2 + FLOW_SLOTS),  # malformed, unparsed, then the failsafe flows
+    MapSpec("ceilings", MapKind.ARRAY, 4, 16, FLOW_SLOTS),  # start of the window in ns, packets in it
+    MapSpec("peer_hosts", MapKind.HASH, 16, 4, 32_768, NO_PREALLOC),  # address, IPv4 as ::ffff:a.b.c.d; value: bits of Peers
+    MapSpec("peer_prefixes", MapKind.LPM_TRIE, 20, 4, 4_096, NO_PREALLOC),  # prefix length as u32, then as above
+    MapSpec("scratch", MapKind.PERCPU_ARRAY, 4, SCRATCH_BYTES, 1),
+    MapSpec("chunks", MapKind.PROG_ARRAY, 4, 4, MAX_CHUNKS),
+)
 
 
 class CorruptArtifact(ValueError):

@@ -1,0 +1,1 @@
+/* bcc includes this file and our programs use nothing of it. */

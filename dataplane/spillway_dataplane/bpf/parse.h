@@ -1,0 +1,162 @@
+/* From a frame to a packet: Ethernet with up to two VLAN tags, IPv4, IPv6 through up to eight extension headers.
+ * What each field means and what is malformed: docs/packet.md. The plain matcher in Python says the same in other words. */
+
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV6 0x86dd
+#define ETHERTYPE_VLAN 0x8100
+#define ETHERTYPE_QINQ 0x88a8
+#define MAX_EXTENSION_HEADERS 8
+
+#define EXTENSION_HOP_BY_HOP 0
+#define EXTENSION_ROUTING 43
+#define EXTENSION_FRAGMENT 44
+#define EXTENSION_AUTHENTICATION 51
+#define EXTENSION_DESTINATION 60
+
+static __always_inline bool is_extension(u32 header)
+{
+	return header == EXTENSION_HOP_BY_HOP || header == EXTENSION_ROUTING || header == EXTENSION_FRAGMENT ||
+	       header == EXTENSION_AUTHENTICATION || header == EXTENSION_DESTINATION;
+}
+
+static __always_inline enum packet_kind parse_ipv4(struct xdp_md *context, packet_t *packet)
+{
+	u32 start = packet->offset;
+	if (!read_header(context, packet, start, 20))
+		return PACKET_MALFORMED;
+	u32 header = (byte_at(packet, 0) & 15) << 2, total = short_at(packet, 2), fragment = short_at(packet, 6);
+	if (byte_at(packet, 0) >> 4 != 4 || header < 20 || total < header || start + total > packet->frame_bytes)
+		return PACKET_MALFORMED;
+	packet->family = 4;
+	packet->ip_bytes = total;
+	packet->offset = start + header;
+	packet->ip_end = start + total;
+	packet->hop_limit = byte_at(packet, 8);
+	packet->protocol = byte_at(packet, 9);
+	packet->source[0] = word_at(packet, 12);
+	packet->destination[0] = word_at(packet, 16);
+	if (fragment & 0x1fff) {
+		packet->fragment = FRAGMENT_LATER;
+		return PACKET_IP;
+	}
+	packet->fragment = fragment & 0x2000 ? FRAGMENT_FIRST : FRAGMENT_NONE;
+	return PACKET_UPPER;
+}
+
+/* Step over the extension header at packet->offset; false if it does not lie within the IP payload. */
+static __always_inline bool skip_extension(struct xdp_md *context, packet_t *packet)
+{
+	u32 offset = packet->offset, kind = packet->protocol, length = 8;
+	if (offset + 8 > packet->ip_end || !read_header(context, packet, offset, 8))
+		return false;
+	if (kind == EXTENSION_FRAGMENT) {
+		u32 fragment = short_at(packet, 2);
+		if (fragment >> 3)
+			packet->fragment = FRAGMENT_LATER;
+		else if (fragment & 1)
+			packet->fragment = FRAGMENT_FIRST;
+	} else if (kind == EXTENSION_AUTHENTICATION) {
+		length = (byte_at(packet, 1) + 2) << 2;
+	} else {
+		length = (byte_at(packet, 1) + 1) << 3;
+	}
+	packet->protocol = byte_at(packet, 0);
+	packet->offset = offset + length;
+	return offset + length <= packet->ip_end;
+}
+
+/* Find the upper layer. The protocol of a later fragment is what its fragment header says; its payload is not looked at. */
+static __always_inline enum packet_kind parse_chain(struct xdp_md *context, packet_t *packet)
+{
+	for (u32 header = 0; header < MAX_EXTENSION_HEADERS; header++) {
+		if (!is_extension(packet->protocol))
+			return PACKET_UPPER;
+		if (!skip_extension(context, packet))
+			goto unparsed;
+		if (packet->fragment == FRAGMENT_LATER)
+			return PACKET_IP;
+	}
+	if (!is_extension(packet->protocol))
+		return PACKET_UPPER;
+unparsed:
+	packet->protocol = UNKNOWN_PROTOCOL;
+	count_stat(STAT_UNPARSED);
+	return PACKET_IP;
+}
+
+static __always_inline u64 long_at(packet_t *packet, const u32 word)
+{
+	return __builtin_bswap64(packet->window[word]);
+}
+
+static __always_inline enum packet_kind parse_ipv6(struct xdp_md *context, packet_t *packet)
+{
+	u32 start = packet->offset;
+	if (!read_header(context, packet, start, 40))
+		return PACKET_MALFORMED;
+	u32 total = 40 + short_at(packet, 4);
+	if (byte_at(packet, 0) >> 4 != 6 || start + total > packet->frame_bytes)
+		return PACKET_MALFORMED;
+	packet->family = 6;
+	packet->ip_bytes = total;
+	packet->offset = start + 40;
+	packet->ip_end = start + total;
+	packet->hop_limit = byte_at(packet, 7);
+	packet->protocol = byte_at(packet, 6);
+	packet->source[0] = long_at(packet, 1);
+	packet->source[1] = long_at(packet, 2);
+	packet->destination[0] = long_at(packet, 3);
+	packet->destination[1] = long_at(packet, 4);
+	return parse_chain(context, packet);
+}
+
+static __always_inline bool is_tag(u32 type)
+{
+	return type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ;
+}
+
+/* Return the EtherType behind up to two VLAN tags, and in packet->offset where its payload starts; 0 if the frame ends before. */
+static __always_inline u32 parse_ethernet(struct xdp_md *context, packet_t *packet)
+{
+	u32 type = read_short(context, packet, 12);
+	packet->offset = 14;
+	if (!is_tag(type))
+		return type;
+	type = read_short(context, packet, 16);
+	packet->offset = 18;
+	if (!is_tag(type))
+		return type;
+	packet->offset = 22;
+	return read_short(context, packet, 20);
+}
+
+static __always_inline void forget_packet(struct xdp_md *context, packet_t *packet)
+{
+	packet->frame_bytes = xdp_get_buff_len(context);
+	packet->queue = context->rx_queue_index;
+	packet->protocol = UNKNOWN_PROTOCOL;
+	packet->source_port = packet->destination_port = UNKNOWN_PORT;
+	packet->tcp_flags = 0;
+	packet->icmp_type = packet->icmp_code = UNKNOWN_ICMP;
+	packet->fragment = FRAGMENT_NONE;
+	packet->left = 0;
+	packet->verdict = XDP_PASS;
+	packet->watched = 0;
+}
+
+/* Read a whole frame. False: it is not for rules, because it is not IP or malformed (which is counted). */
+static __always_inline bool parse(struct xdp_md *context, packet_t *packet)
+{
+	enum packet_kind kind = PACKET_OTHER;
+	forget_packet(context, packet);
+	u32 type = parse_ethernet(context, packet);
+	if (type == ETHERTYPE_IPV4)
+		kind = parse_ipv4(context, packet);
+	else if (type == ETHERTYPE_IPV6)
+		kind = parse_ipv6(context, packet);
+	if (kind == PACKET_UPPER)
+		kind = parse_transport(context, packet);
+	if (kind == PACKET_MALFORMED)
+		count_stat(STAT_MALFORMED);
+	return kind == PACKET_IP;
+}

@@ -1,0 +1,85 @@
+/* The header above IP: ports, TCP flags, ICMP type and code.
+ *
+ * A header that does not fit into the IP payload, or contradicts it, makes an unfragmented packet malformed. In a first fragment
+ * it makes the fields unknown, because the rest may be in the next one; the lengths it states are those of the whole datagram.
+ */
+
+#define PROTOCOL_ICMP 1
+#define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
+#define PROTOCOL_ICMPV6 58
+#define PROTOCOL_SCTP 132
+
+static __always_inline void parse_ports(packet_t *packet)
+{
+	packet->source_port = short_at(packet, 0);
+	packet->destination_port = short_at(packet, 2);
+}
+
+static __always_inline bool parse_tcp(packet_t *packet, u32 payload)
+{
+	u32 header = byte_at(packet, 12) >> 4 << 2;
+	parse_ports(packet);
+	packet->tcp_flags = byte_at(packet, 13) | FLAGS_KNOWN;
+	return header >= 20 && header <= payload;
+}
+
+static __always_inline bool parse_udp(packet_t *packet, u32 payload)
+{
+	u32 length = short_at(packet, 4);
+	if (length == 0 && packet->family == 6) /* a jumbogram's; the kernel takes the IP payload instead (net/ipv6/udp.c) */
+		length = payload;
+	parse_ports(packet);
+	return length >= 8 && length <= payload;
+}
+
+/* Read the fields; false if the header's own lengths contradict the IP payload. */
+static __always_inline bool parse_fields(packet_t *packet, u32 payload)
+{
+	u32 protocol = packet->protocol;
+	if (protocol == PROTOCOL_TCP)
+		return parse_tcp(packet, payload);
+	if (protocol == PROTOCOL_UDP)
+		return parse_udp(packet, payload);
+	if (protocol == PROTOCOL_SCTP) {
+		parse_ports(packet);
+	} else {
+		packet->icmp_type = byte_at(packet, 0);
+		packet->icmp_code = byte_at(packet, 1);
+	}
+	return true;
+}
+
+static __always_inline enum packet_kind header_is_cut(packet_t *packet)
+{
+	if (packet->fragment == FRAGMENT_NONE)
+		return PACKET_MALFORMED;
+	count_stat(STAT_UNPARSED);
+	return PACKET_IP;
+}
+
+/* The shortest header of a protocol whose fields can be matched; 0 for all others. */
+static __always_inline u32 header_bytes(packet_t *packet)
+{
+	u32 protocol = packet->protocol;
+	if (protocol == PROTOCOL_UDP)
+		return 8;
+	if (protocol == PROTOCOL_TCP)
+		return 20;
+	if (protocol == PROTOCOL_SCTP)
+		return 12;
+	return protocol == (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6) ? 8 : 0;
+}
+
+static __always_inline enum packet_kind parse_transport(struct xdp_md *context, packet_t *packet)
+{
+	u32 needed = header_bytes(packet), offset = packet->offset, payload = packet->ip_end - offset;
+	if (needed == 0)
+		return PACKET_IP;
+	if (payload < needed)
+		return header_is_cut(packet);
+	/* What lies behind a shorter header is read too if it is there; nothing looks at it. */
+	if (!read_header(context, packet, offset, 16) && !read_header(context, packet, offset, 8))
+		return PACKET_MALFORMED;
+	return parse_fields(packet, payload) || packet->fragment != FRAGMENT_NONE ? PACKET_IP : PACKET_MALFORMED;
+}

@@ -1,0 +1,60 @@
+"""A rule's match as conditions, the cheapest and most selective first. The order does not change what matches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spillway_crds.filters import Fragments, LengthRange, Match, PortRange, TcpFlagsMatch
+from spillway_dataplane.filter.addresses import within_prefixes
+from spillway_dataplane.filter.conditions import Condition, equals, within
+
+FRAGMENTS = {Fragments.NONE: "FRAGMENT_NONE", Fragments.FIRST: "FRAGMENT_FIRST", Fragments.LATER: "FRAGMENT_LATER"}
+FLAGS_KNOWN = 256  # bpf/packet.h
+MAX_IP_BYTES = 40 + 65535
+
+
+def conditions(match: Match) -> tuple[Condition, ...]:
+    """Return what must hold, all of it, for a packet that is IP and not malformed. An empty match has no conditions."""
+    return (*_header_conditions(match), *_transport_conditions(match), *_address_conditions(match))
+
+
+def _header_conditions(match: Match) -> Iterator[Condition]:
+    if match.protocol is not None:
+        yield equals("protocol", match.protocol)
+    if match.fragments is not Fragments.ANY:
+        yield equals("fragment", FRAGMENTS[match.fragments])
+    if match.ip_length_bytes is not None:
+        yield _length(match.ip_length_bytes)
+
+
+def _transport_conditions(match: Match) -> Iterator[Condition]:
+    if match.tcp_flags is not None:
+        yield _flags(match.tcp_flags)
+    if match.icmp_types:
+        yield within("icmp_type", ((kind, kind) for kind in match.icmp_types))
+    if match.destination_ports:
+        yield _ports("destination_port", match.destination_ports)
+    if match.source_ports:
+        yield _ports("source_port", match.source_ports)
+
+
+def _address_conditions(match: Match) -> Iterator[Condition]:
+    if match.destinations:
+        yield within_prefixes("destination", match.destinations)
+    if match.sources:
+        yield within_prefixes("source", match.sources)
+
+
+def _ports(field: str, ranges: tuple[PortRange, ...]) -> Condition:
+    return within(field, ((each.first, each.last) for each in ranges))
+
+
+def _length(length: LengthRange) -> Condition:
+    shortest = 0 if length.min is None else length.min
+    longest = MAX_IP_BYTES if length.max is None else length.max
+    return within("ip_bytes", ((shortest, longest),))
+
+
+def _flags(flags: TcpFlagsMatch) -> Condition:
+    mask, wanted = flags.set | flags.unset | FLAGS_KNOWN, flags.set | FLAGS_KNOWN
+    return Condition((("flags", "packet->tcp_flags"),), f"(flags & {int(mask):#x}) == {int(wanted):#x}", jumps=1, instructions=3)
