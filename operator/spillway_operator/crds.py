@@ -1,0 +1,97 @@
+"""Are our CRDs there? A CRD that is deleted deletes its objects first.
+
+Law: an object's absence is obeyed only if its CRD, read after the absence was seen, is there, established, and not about to go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spillway_crds import names
+from spillway_operator import metrics
+from spillway_operator.apiserver import CRDS, ApiServer
+from spillway_operator.wire import Raw
+
+log = logging.getLogger(__name__)
+POLL_S = 5.0
+RETURN_GRACE_S = 60.0  # time to apply filters again after their CRD was made anew, before their absence is obeyed
+PLURALS = (names.FILTERS_PLURAL, names.DATAPLANES_PLURAL)
+
+
+@dataclass(slots=True)
+class CrdState:
+    """uid: of the definition seen last. settled_at: when absences may be obeyed again, on the monotonic clock."""
+
+    uid: str = ""
+    serving: bool = False
+    settled_at: float = 0.0
+
+
+class Crds:
+    """changed: called when a CRD came or went."""
+
+    def __init__(self, api: ApiServer, changed: Callable[[], None]) -> None:
+        self._api, self._changed = api, changed
+        self._states = {plural: CrdState() for plural in PLURALS}
+
+    def missing(self) -> set[str]:
+        """Plural names of what is gone or going."""
+        return {plural for plural, state in self._states.items() if not state.serving}
+
+    async def refresh(self) -> None:
+        """Read both."""
+        for plural in PLURALS:
+            await self.wait_s(plural)
+
+    async def wait_s(self, plural: str) -> float | None:
+        """Read one CRD now; return how many seconds its objects' absence must wait: 0 is not at all, None is until it is back."""
+        raw = await self._api.get(CRDS, f"{plural}.{names.GROUP}")
+        state, serving = self._states[plural], is_serving(raw)
+        if serving and not state.serving:
+            serving = await self._is_discoverable(plural)
+        if serving and raw is not None:
+            self._note_uid(plural, raw["metadata"]["uid"])
+        if serving != state.serving:
+            state.serving = serving
+            self._tell(plural, serving)
+        return max(0.0, state.settled_at - time.monotonic()) if serving else None
+
+    async def _is_discoverable(self, plural: str) -> bool:
+        """kopf looks once which kinds there are; one that is not listed yet it would never watch."""
+        return plural in await self._api.discover(names.API_VERSION)
+
+    def _note_uid(self, plural: str, uid: str) -> None:
+        """NodeDataplanes need no grace: the operator makes those itself."""
+        state = self._states[plural]
+        if state.uid and state.uid != uid and plural == names.FILTERS_PLURAL:
+            state.settled_at = time.monotonic() + RETURN_GRACE_S
+        state.uid = uid
+
+    def _tell(self, plural: str, serving: bool) -> None:
+        metrics.CRD_MISSING.labels(plural).set(not serving)
+        if serving:
+            log.info("the CRD of %s is there", plural)
+        else:
+            log.warning("the CRD of %s is gone or going: nodes keep what they run until it is back", plural)
+        self._changed()
+
+    async def watch(self) -> None:
+        """Look again and again, until cancelled. A server that does not answer says nothing about CRDs."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.refresh()
+            except Exception as error:
+                log.info("CRDs not read: %r", error)
+
+
+def is_serving(raw: Raw | None) -> bool:
+    """Whether a CustomResourceDefinition is established and stays."""
+    if raw is None or raw["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)

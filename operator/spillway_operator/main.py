@@ -1,0 +1,181 @@
+"""The order of things: health, lease, caches, queues, kopf; and back again.
+
+A CRD that is gone ends neither the process nor any filter: what can be watched is watched, orders are held, and the rest goes on
+when the CRD is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kubernetes import config as kubernetes_config
+
+from spillway_crds.errors import InvalidIntent
+from spillway_operator import __version__, metrics
+from spillway_operator.apiserver import connect
+from spillway_operator.config import Config, read_config
+from spillway_operator.handlers import Watch
+from spillway_operator.health import Health
+from spillway_operator.leader import Lease, lease_api
+from spillway_operator.reconcile import Place, Reconciler, cancelled
+
+log = logging.getLogger(__name__)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BAD_CONFIG, LOST_LEASE = 2, 3  # exit statuses
+LEASE_NAME = "spillway-operator"
+DEFAULT_CONFIG = "/etc/spillway/config.json"
+WATCH_RETRY_S = 2.0
+WATCH_RETRIES = 5  # in a row, each ended within WATCH_SHORT_S
+WATCH_SHORT_S = 60.0
+
+
+def main() -> int:
+    """Run the operator until a signal. Returns the exit status."""
+    set_up_logging()
+    try:
+        config = config_from_environment()
+    except (InvalidIntent, OSError) as error:
+        log.error("configuration: %s", error)
+        return BAD_CONFIG
+    health = Health()
+    health.serve(int(os.environ.get("HEALTH_PORT", "8080")))
+    metrics.serve(int(os.environ.get("METRICS_PORT", "8081")))
+    log.info("spillway-operator %s", __version__)
+    return lead(config, place_from_environment(), health, stop_on_signals())
+
+
+def lead(config: Config, place: Place, health: Health, stop: threading.Event) -> int:
+    """Stand by, then lead until stopped."""
+    lease = make_lease(place)
+    if not lease.acquire(stop):
+        return 0
+    lease.keep(alive=health.is_alive, lost=lose_lease)
+    try:
+        asyncio.run(_lead_until_signal(config, place, health, stop))
+    finally:
+        lease.release()
+    return 0
+
+
+def lose_lease() -> None:
+    """End at once: another may lead already, and no write may follow."""
+    os._exit(LOST_LEASE)
+
+
+async def _lead_until_signal(config: Config, place: Place, health: Health, stop: threading.Event) -> None:
+    stopping = asyncio.Event()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    if stop.is_set():  # it came before the handlers were there
+        return
+    await operate(config, place, health, stopping)
+
+
+async def operate(config: Config, place: Place, health: Health, stopping: asyncio.Event) -> None:
+    """Be the operator until `stopping`. To be called by the holder of the lease only.
+
+    Raises what made the first listing, a queue or kopf fail; the process then ends non-zero and another one leads.
+    """
+    health.ready = False
+    beating = asyncio.create_task(health.beat())
+    try:
+        async with connect() as api:
+            reconciler = Reconciler(api, config, place)
+            await reconciler.fill()
+            health.ready = True
+            metrics.LEADING.set(1)
+            working = asyncio.create_task(reconciler.run())
+            try:
+                await _watch(reconciler, place, working, stopping)
+            finally:
+                await cancelled(working)
+    finally:
+        beating.cancel()
+        metrics.LEADING.set(0)
+
+
+async def _watch(reconciler: Reconciler, place: Place, working: asyncio.Task[None], stopping: asyncio.Event) -> None:
+    """Keep kopf over the kinds that are there; begin it anew when a CRD comes or goes."""
+    failures = 0
+    while not stopping.is_set():
+        reconciler.crds_changed.clear()
+        watch, begun_at = Watch(reconciler.served_kinds, place.namespace, reconciler.take_event), _now()
+        watch.start()
+        try:
+            await first_of((watch.ended, working), (stopping, reconciler.crds_changed))
+        finally:
+            await watch.stop()
+        if working.done():
+            working.result()
+            return
+        if (error := watch.ended.exception()) is not None and not stopping.is_set():
+            failures = failures + 1 if _now() - begun_at < WATCH_SHORT_S else 1
+            await _after_failure(reconciler, error, failures)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _after_failure(reconciler: Reconciler, error: BaseException, failures: int) -> None:
+    """kopf ends when a watched kind is gone: that is no failure of ours. Raises the error when it comes too often."""
+    log.warning("kopf ended (%d in a row): %r", failures, error)
+    if failures > WATCH_RETRIES:
+        raise error
+    await asyncio.sleep(WATCH_RETRY_S)
+    await reconciler.crds.refresh()
+
+
+async def first_of(futures: Iterable[asyncio.Future[Any]], events: Iterable[asyncio.Event]) -> None:
+    """Wait until one of the futures is done or one of the events is set."""
+    waiters = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait({*futures, *waiters}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
+
+
+def make_lease(place: Place) -> Lease:
+    """The lease that the leader holds; the pod's uid is its name, so that a restarted container goes on with its own."""
+    kubernetes_config.load_config()
+    identity = os.environ.get("POD_UID") or f"{socket.gethostname()}-{uuid.uuid4()}"
+    return Lease(lease_api(), namespace=place.namespace, name=LEASE_NAME, identity=identity)
+
+
+def place_from_environment() -> Place:
+    """Where this pod is, as its environment says."""
+    return Place(
+        namespace=os.environ.get("POD_NAMESPACE", "spillway-system"),
+        instance=os.environ.get("POD_NAME") or socket.gethostname(),
+        daemonset=os.environ.get("DATAPLANE_DAEMONSET", "spillway-dataplane"),
+        deployment=os.environ.get("OPERATOR_DEPLOYMENT", "spillway-operator"),
+    )
+
+
+def config_from_environment() -> Config:
+    """The mounted configuration. Raises InvalidIntent or OSError."""
+    return read_config(Path(os.environ.get("SPILLWAY_CONFIG", DEFAULT_CONFIG)))
+
+
+def set_up_logging() -> None:
+    """One line for each message, to standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def stop_on_signals() -> threading.Event:
+    """Set when a signal asks to stop; until the loop has its own handlers."""
+    stop = threading.Event()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -1,0 +1,129 @@
+"""All that the operator knows: the caches and what follows from them. No I/O.
+
+Law: nothing is planned before every listing is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spillway_crds import names
+from spillway_crds.failsafe import flows
+from spillway_crds.orders import FilterOrder
+from spillway_crds.resolve import selects
+from spillway_operator.cache import Cache
+from spillway_operator.config import Config
+from spillway_operator.plan import Candidate, Resolved, Rules, report_seconds, resolve_node
+from spillway_operator.sights import ConfigSight, DataplaneSight, FilterSight, NodeSight, RevisionSight
+
+UNINSTALL_CONFIGMAP = "spillway-uninstall"
+UNINSTALL_OWNER_KEY = "deployment"  # uid of the Deployment that is being uninstalled; a leftover never binds a new release
+
+
+class World:
+    """deployment_uid: of the operator's own Deployment, empty outside a cluster. missing: CRDs that are gone or going."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.deployment_uid = ""
+        self.missing: set[str] = set()
+        self.nodes: Cache[NodeSight] = Cache()
+        self.filters: Cache[FilterSight] = Cache()
+        self.dataplanes: Cache[DataplaneSight] = Cache()
+        self.configs: Cache[ConfigSight] = Cache()
+        self.revisions: dict[str, RevisionSight] = {}
+        self.flows = tuple(flow for flow in flows(ceiling_pps=config.failsafe.ceiling_pps) if flow.name in config.failsafe.flows)
+        self._stored: set[str] = set()  # names of revisions that are there with the right content
+        self._published: dict[str, FilterOrder] = {}  # filter uid -> the last order whose revision was stored
+        self._candidates: tuple[Candidate, ...] | None = None
+        self._resolved: dict[str, Resolved] = {}
+
+    # ---- what may be done -----------------------------------------------------------------------------------------------
+
+    @property
+    def emptying(self) -> bool:
+        """Whether this release is being uninstalled."""
+        wish = self.configs.get(UNINSTALL_CONFIGMAP)
+        return wish is not None and wish.data.get(UNINSTALL_OWNER_KEY, "") == self.deployment_uid
+
+    @property
+    def may_plan(self) -> bool:
+        """Whether every node's order can be computed: emptying needs no filters, all else needs all of them."""
+        known = self.nodes.complete and self.dataplanes.complete and self.configs.complete
+        return known and (self.filters.complete or self.emptying) and names.DATAPLANES_PLURAL not in self.missing
+
+    def rules(self) -> Rules:
+        """What holds for all nodes now."""
+        return Rules(
+            standby=self.config.standby.selector,
+            standby_attach=self.config.standby.attach,
+            idle_s=self.config.disruption.idle_s,
+            report_seconds=report_seconds(len(self.nodes)),
+            emptying=self.emptying,
+        )
+
+    # ---- revisions ------------------------------------------------------------------------------------------------------
+
+    def is_stored(self, revision: str) -> bool:
+        """Whether nodes can fetch this revision."""
+        return revision in self._stored
+
+    def note_stored(self, sight: RevisionSight) -> None:
+        """A revision was created, or was found with the content that its name says."""
+        self.revisions[sight.name] = sight
+        self._stored.add(sight.name)
+        self.forget_filters()
+
+    def note_revisions(self, listed: Iterable[RevisionSight]) -> None:
+        """Take a whole listing in. What is not there any more, or is another object now, has to be looked at again."""
+        found = {each.name: each for each in listed}
+        self._stored = {
+            name for name in self._stored if name in found and found[name].uid == self.revisions.get(name, found[name]).uid
+        }
+        self.revisions = found
+
+    def unpublished(self) -> list[FilterSight]:
+        """Filters whose present revision is not known to be stored."""
+        return [each for each in self.filters if each.order is not None and not self.is_stored(each.order.revision)]
+
+    # ---- what filters mean ----------------------------------------------------------------------------------------------
+
+    def order_of(self, sight: FilterSight) -> FilterOrder | None:
+        """What nodes are told of a filter: its present revision once that is stored, until then the last one that was."""
+        if sight.order is not None and self.is_stored(sight.order.revision):
+            self._published[sight.uid] = sight.order
+            return sight.order
+        return None if sight.problem else self._published.get(sight.uid)
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All filters, as planning sees them."""
+        if self._candidates is None:
+            self._candidates = tuple(Candidate(each.name, each.uid, each.subject, self.order_of(each)) for each in self.filters)
+            present = {each.uid for each in self.filters}
+            self._published = {uid: order for uid, order in self._published.items() if uid in present}
+        return self._candidates
+
+    def resolved(self, node: NodeSight) -> Resolved:
+        """What the filters mean for one node."""
+        if (found := self._resolved.get(node.name)) is not None:
+            return found
+        dataplane, candidates = self.dataplanes.get(node.name), self.candidates()
+        resolved = resolve_node(node, dataplane.order if dataplane else None, candidates)
+        if all(each.order is not None for each in candidates):  # else it depends on the node's present order
+            self._resolved[node.name] = resolved
+        return resolved
+
+    def selected_nodes(self, sight: FilterSight) -> list[NodeSight]:
+        """The nodes that a filter wants; those that run an earlier revision of it while its spec is invalid."""
+        if sight.subject is not None:
+            return [node for node in self.nodes if selects(sight.subject.spec.node_selector, node.labels)]
+        return [node for node in self.nodes if self.resolved(node).concerns(sight.name)]
+
+    def forget_filters(self) -> None:
+        """Some filter or revision changed: what filters mean is computed anew."""
+        self._candidates = None
+        self._resolved.clear()
+
+    def forget_node(self, name: str) -> None:
+        """A node's labels changed."""
+        self._resolved.pop(name, None)
