@@ -109,5 +109,6 @@ def test_no_bpf_filesystem_is_said(tmp_path: Path) -> None:
     datapath = Datapath(tmp_path / "deep" / "spillway")
     with pytest.raises(NotSupported, match="mount -t bpf"):
         datapath.prepare("spw0")
+    datapath.purge()
     assert list(tmp_path.iterdir()) == []
     assert datapath.pinned_names() == ()

@@ -120,6 +120,8 @@ class Datapath:
 
     def purge(self) -> None:
         """Leave nothing of ours in this node's kernel: every link detached, every pin gone, the directory too."""
+        if not self._root.exists():
+            return
         with explained("purge"), locked(self._root):
             for entry in entries(self._root):
                 if entry.name != NODE and entry.is_dir():

@@ -17,6 +17,7 @@ from types import TracebackType
 from spillway_dataplane.kernel.rtnetlink import (
     EVENTS,
     HEADER,
+    IFLA_IFNAME,
     RECEIVE_BYTES,
     RTM_DELLINK,
     RTM_DELROUTE,
@@ -28,6 +29,7 @@ from spillway_dataplane.kernel.rtnetlink import (
     of_default_route,
     open_socket,
     parse,
+    slim,
     split,
 )
 
@@ -99,8 +101,7 @@ class Watcher:
     def _link_change(self, message: bytes, kind: int) -> Changes | None:
         if message[HEADER.size] != 0:  # AF_BRIDGE: a port's own news; a port that leaves its bridge is told as DELLINK too
             return None
-        (link,) = parse([message])
-        index, name = link["index"], link.get_attr("IFLA_IFNAME")
+        index, name = _name(message)
         known = self._names.pop(index, None)
         went = frozenset({known} if known and (kind == RTM_DELLINK or known != name) else ())
         if kind == RTM_DELLINK:
@@ -110,7 +111,12 @@ class Watcher:
 
 
 def _present() -> dict[int, str]:
-    return {link["index"]: link.get_attr("IFLA_IFNAME") for link in parse(dump(RTM_GETLINK, links_request()))}
+    return dict(_name(each) for each in dump(RTM_GETLINK, links_request()))
+
+
+def _name(message: bytes) -> tuple[int, str]:
+    (link,) = parse([slim(message, frozenset({IFLA_IFNAME}))])
+    return link["index"], link.get_attr("IFLA_IFNAME")
 
 
 class Watch:

@@ -28,6 +28,7 @@ from spillway_dataplane.kernel.rtnetlink import (
     of_default_route,
     parse,
     routes_request,
+    slim,
 )
 from spillway_dataplane.observed import DefaultRoute, ObservedInterface, ObservedXdp
 
@@ -35,6 +36,7 @@ SYS_NET = Path("/sys/class/net")
 IFF_UP, IFF_LOWER_UP = 1 << 0, 1 << 16
 XDP_ATTACHED_DRV, XDP_ATTACHED_SKB, XDP_ATTACHED_HW = 1, 2, 3
 RTN_UNICAST = 1
+READ_ATTRIBUTES = frozenset({3, 4, 5, 18, 37, 43})  # IFLA_IFNAME, _MTU, _LINK, _LINKINFO, _LINK_NETNSID, _XDP
 STACKED_KINDS = frozenset(
     {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"}
 )  # IFLA_LINK is what they lie on; a veth's is its peer
@@ -50,7 +52,7 @@ Address = IPv4Interface | IPv6Interface
 
 def interfaces() -> tuple[ObservedInterface, ...]:
     """Return every interface, in name order, without what lies in the BPF filesystem."""
-    links = list(parse(dump(RTM_GETLINK, links_request())))
+    links = list(parse([slim(each, READ_ATTRIBUTES) for each in dump(RTM_GETLINK, links_request())]))
     names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
     addresses = _addresses()
     found = (_interface(link, names, addresses.get(link["index"], ())) for link in links)

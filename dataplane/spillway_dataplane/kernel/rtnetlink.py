@@ -29,7 +29,9 @@ RECEIVE_BYTES = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 BUFFER_BYTES = 4 << 20
 ATTEMPTS = 5
 
+NLA_TYPE_MASK = 0x3FFF
 IFLA_IFNAME, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 3, 29, 1 << 3
+IFINFOMSG = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 RT_TABLE_MAIN = 254
 RTMSG = struct.Struct("=8BI")  # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 
@@ -108,10 +110,25 @@ def parse(messages: list[bytes]) -> Iterator[Message]:
         yield from reader.parse(message)
 
 
+def slim(message: bytes, wanted: frozenset[int]) -> bytes:
+    """Leave out a link message's attributes that nobody reads: decoding the forty of each link is most of what a look costs."""
+    kept = [message[: HEADER.size + IFINFOMSG.size]]
+    offset = HEADER.size + IFINFOMSG.size
+    while offset + 4 <= len(message):
+        length, kind = struct.unpack_from("=HH", message, offset)
+        if length < 4:
+            break
+        padded = -(-length // 4) * 4
+        if kind & NLA_TYPE_MASK in wanted:
+            kept.append(message[offset : offset + padded])
+        offset += padded
+    body = b"".join(kept)
+    return struct.pack("=I", len(body)) + body[4:]
+
+
 def links_request() -> bytes:
     """Return the body of RTM_GETLINK for all links, without their statistics."""
-    ifinfomsg = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0)
-    return ifinfomsg + struct.pack("=HHI", 8, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    return IFINFOMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + struct.pack("=HHI", 8, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 
 
 def link_request(ifname: str) -> bytes:
