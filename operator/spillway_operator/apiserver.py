@@ -88,9 +88,7 @@ class ApiServer:
         wanted = {"limit": str(PAGE), **(query or {})}
         while True:
             page = await self._request("GET", kind.path, query=wanted, accept=METADATA_ONLY if metadata_only else JSON)
-            found += (
-                page["items"] or ()
-            )  # null for an empty list of metadata or []  # null, not empty, in an empty listing of metadata
+            found += page["items"] or ()  # null in an empty listing of metadata
             if not (token := page["metadata"].get("continue")):
                 return found, int(page["metadata"]["resourceVersion"])
             wanted["continue"] = token
