@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,8 +86,8 @@ class Machine:
         try:
             yield agent
         finally:
-            agent.kill()
-            agent.wait()
+            agent.terminate()
+            agent.wait(timeout=PATIENCE_S)
             log.close()
 
     def log(self) -> str:
@@ -250,3 +251,52 @@ def hook(machine: Machine) -> dict[str, Any]:
     """What status says of the card."""
     interfaces = machine.spillway("status", "--all-interfaces")["interfaces"]
     return next(each for each in interfaces if each["name"] == "spw0")
+
+
+def forget(machine: Machine) -> None:
+    """A reboot as the kernel sees it: links, programs and maps are gone, the disk is as it was."""
+    pins = machine.pair.bpffs / "spillway"
+    shown = subprocess.run(
+        ["bpftool", "-j", "link", "show", "pinned", str(pins / "spw0" / "link")], check=True, capture_output=True
+    )
+    number = str(json.loads(shown.stdout)["id"])
+    subprocess.run(["bpftool", "link", "detach", "id", number], check=True)
+    shutil.rmtree(pins)
+
+
+def test_restore_puts_the_last_order_in_force_without_any_agent(machine):
+    machine.write("dns.json", FILTER)
+    with machine.running("edge=true"):
+        machine.wait_state("dns", "Enforcing")
+        assert machine.send(10) == 0
+    forget(machine)
+    assert machine.send(10) == 10
+    restored = machine.spillway("restore")
+    assert [each["state"] for each in restored["status"]["filters"]] == ["Enforcing"]
+    assert machine.send(10) == 0
+    assert machine.filters()["dns"]["totals"]["droppedPackets"] == 20
+
+
+def test_restore_of_a_node_without_an_order_does_nothing(machine):
+    assert machine.spillway("restore") == {"agentActs": False, "status": None}
+    assert hook(machine)["state"] == "none"
+
+
+def test_hold_stays_gives_way_to_an_agent_and_ends_when_told(machine):
+    machine.write("dns.json", FILTER)
+    with machine.running("edge=true"):
+        machine.wait_state("dns", "Enforcing")
+    forget(machine)
+    holder = subprocess.Popen([*MODULE, "restore", "--hold", *machine.places], stdout=subprocess.PIPE, text=True)
+    try:
+        machine.wait_state("dns", "Enforcing")
+        assert machine.send(10) == 0
+        with machine.running("edge=true") as agent:
+            wait_for("the agent", lambda: machine.spillway("status")["agentPid"] == agent.pid)
+            assert holder.poll() is None
+        holder.terminate()
+        assert holder.wait(timeout=PATIENCE_S) == Exit.OK
+        assert machine.send(10) == 0
+    finally:
+        holder.kill()
+        holder.communicate()
