@@ -7,21 +7,21 @@ storage of its own and a mount namespace that ends with it: nothing of the machi
 from __future__ import annotations
 
 import os
-import subprocess
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.archives import add_bytes, write_single_layer
-from tests.cluster.errors import CommandFailed
 from tests.cluster.keys import key
 from tests.cluster.layout import REPOSITORY, Cache
 from tests.cluster.machine import apt_proxies, machine_mounts
 from tests.cluster.products import product, remove
-from tests.cluster.shell import Argv, run, step, words
+from tests.cluster.shell import logged, run, step, words
 
 BASE = "docker.io/library/debian:bookworm-slim"
-REGISTRIES = 'unqualified-search-registries = ["docker.io"]\n'
+SETTINGS = {  # variable: file and content; the second keeps a lock file out of /etc/cni
+    "CONTAINERS_REGISTRIES_CONF": ("registries.conf", 'unqualified-search-registries = ["docker.io"]\n'),
+    "CONTAINERS_CONF": ("containers.conf", '[network]\nnetwork_config_dir = "{folder}/networks"\n'),
+}
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 BOOTSTRAP = (
@@ -42,38 +42,29 @@ DPkg::Post-Invoke {FORGET};
 APT::Update::Post-Invoke {FORGET};
 Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
 """.encode()
-LOG_TAIL = 40
+
+
+def isolated(cache: Cache, *args: str | Path) -> list[str]:
+    """A command of the containers family with the cache's own settings."""
+    settings = {name: cache.containers / file for name, (file, _) in SETTINGS.items()}
+    return words("unshare", "--mount", "env", *(f"{name}={file}" for name, file in settings.items()), *args)
 
 
 def buildah(cache: Cache, *args: str | Path) -> list[str]:
     """A buildah command on the cache's own storage."""
     storage = cache.containers
-    where: list[str | Path] = ["--root", storage / "storage", "--runroot", storage / "run", "--storage-driver", "overlay"]
-    return words("unshare", "--mount", "buildah", *where, *args)
-
-
-def environment(cache: Cache) -> dict[str, str]:
-    return {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(cache.containers / "registries.conf")}
+    where = words("--root", storage / "storage", "--runroot", storage / "run", "--storage-driver", "overlay")
+    return isolated(cache, "buildah", *where, *args)
 
 
 def prepare_storage(cache: Cache) -> Path:
-    """Write buildah's settings; return the file with its signature policy."""
+    """Write the settings; return the file with the signature policy."""
     cache.containers.mkdir(parents=True, exist_ok=True)
-    (cache.containers / "registries.conf").write_text(REGISTRIES)
+    for file, template in SETTINGS.values():
+        (cache.containers / file).write_text(template.format(folder=cache.containers))
     policy = cache.containers / "policy.json"
     policy.write_text(POLICY)
     return policy
-
-
-def logged(argv: Argv, log: Path, variables: Mapping[str, str]) -> None:
-    """Run a program with its output in a log; the log's end is in the error. Raises CommandFailed."""
-    command = words(*argv)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as sink:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=dict(variables), check=False)
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-        raise CommandFailed(argv=command, returncode=done.returncode, output=tail)
 
 
 # ---- the base image ---------------------------------------------------------------------------------------------------
@@ -93,7 +84,7 @@ def bootstrap(cache: Cache, archive: Path) -> None:
     tree = archive.with_name("base-tree.tar")
     remove(tree)
     proxies = [f"--aptopt={line}" for line in apt_proxies()]
-    logged([*BOOTSTRAP, *proxies, SUITE, tree], cache.logs / "base.log", os.environ)
+    logged([*BOOTSTRAP, *proxies, SUITE, tree], cache.logs / "base.log")
     with tarfile.open(tree, "a") as tar:
         add_bytes(tar, "./etc/apt/apt.conf.d/docker-clean", DOCKER_CLEAN)
     write_single_layer(archive, BASE, tree, os.uname().machine)
@@ -108,7 +99,7 @@ def ensure_base(cache: Cache) -> None:
         return
     archive = base_archive(cache)
     with step("loading the base image"):
-        pull: list[str | Path] = ["--signature-policy", policy, "pull", "--quiet", f"oci-archive:{archive}"]
+        pull = words("pull", "--signature-policy", policy, "--quiet", f"oci-archive:{archive}")
         image = run(buildah(cache, *pull)).stdout.split()[-1]
         run(buildah(cache, "tag", image, BASE, mark))
 
@@ -123,7 +114,7 @@ def build_image(cache: Cache, name: str, dockerfile: Path, tag: str) -> None:
     flags = ["--layers", "--pull=false", "--isolation=chroot", "--network=host", f"--signature-policy={policy}"]
     ignored = f"--ignorefile={dockerfile.with_name('Dockerfile.dockerignore')}"
     argv = buildah(cache, "build", *flags, *mounts, ignored, "--file", dockerfile, "--tag", tag, REPOSITORY)
-    logged(argv, cache.logs / f"{name}.log", environment(cache))
+    logged(argv, cache.logs / f"{name}.log")
 
 
 def export_image(cache: Cache, tag: str, layout: Path, reference: str) -> None:
@@ -132,4 +123,4 @@ def export_image(cache: Cache, tag: str, layout: Path, reference: str) -> None:
     storage = f"[overlay@{cache.containers / 'storage'}+{cache.containers / 'run'}]"
     flags = ["--quiet", "--dest-oci-accept-uncompressed-layers", "--format=oci"]
     source, target = f"containers-storage:{storage}{tag}", f"oci:{layout}:{reference}"
-    run(["unshare", "--mount", "skopeo", f"--policy={policy}", "copy", *flags, source, target])
+    run(isolated(cache, "skopeo", f"--policy={policy}", "copy", *flags, source, target))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.images import DEFAULT_TAG, BuiltImage, build_images, pause_archive, pause_program
+from tests.cluster.images import DEFAULT_TAG, BuiltImage, build_images, build_named, pause_archive, pause_program
 from tests.cluster.layout import Cache
 from tests.cluster.products import locked
 from tests.cluster.programs import PROGRAMS, build_programs, named
@@ -40,9 +40,10 @@ def build_only(cache: Cache, names: Iterable[str]) -> None:
         build_programs(cache, wanted)
 
 
-def build_images_only(cache: Cache) -> list[BuiltImage]:
+def build_one_image(cache: Cache, name: str) -> BuiltImage:
+    """Build one image alone. Raises ClusterError for a name that is none."""
     with locked(cache.lock, WAITING):
-        return build_images(cache)
+        return build_named(cache, name)
 
 
 def write_archives(built: Iterable[BuiltImage], folder: Path, tag: str) -> list[Path]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.cluster import control_plane, lifecycle
-from tests.cluster.building import build_all, build_images_only
+from tests.cluster.building import Built, build_all, build_one_image
 from tests.cluster.errors import ClusterError
-from tests.cluster.images import DEFAULT_TAG, IMAGES, BuiltImage, Images
+from tests.cluster.images import DEFAULT_TAG, BuiltImage, Images
 from tests.cluster.layout import Home, cache, home
 from tests.cluster.nodes import ctr, store_path
 from tests.cluster.places import Host, Node
 from tests.cluster.shell import say, step
-from tests.cluster.state import Shape, State, changing, read_state, running_state
+from tests.cluster.state import Shape, State, changing, read_state, running_state, write_state
 from tests.cluster.stores import import_archive, import_image, known_digests
 
 
@@ -35,15 +35,27 @@ class Cluster:
     def up(cls, nodes: int = 2, hosts: Sequence[str] = (), *, mtu_bytes: int = 1500, tag: str = DEFAULT_TAG) -> Cluster:
         """Start a cluster with the images of the code as it is now, building what is missing.
 
-        One of the same shape that is up stays, with the images it has. Raises ClusterError if one of another shape is up.
+        One of the same shape that is up stays, and is given those images; its pods are not restarted. Raises ClusterError
+        if one of another shape is up.
         """
         shape = Shape(nodes, tuple(hosts), mtu_bytes, tag)
         lifecycle.check_shape(shape)
         built = build_all(cache(), tag)
-        with changing(home()):
-            if not found_up(home(), shape):
-                lifecycle.start(home(), cache(), shape, built.template, built.pause)
-        return cls(home())
+        cluster = cls(home())
+        with changing(cluster.home):
+            if found_up(cluster.home, shape):
+                cluster.renew(built)
+            else:
+                lifecycle.start(cluster.home, cache(), shape, built.template, built.pause)
+        return cluster
+
+    def renew(self, built: Built) -> None:
+        """Give all nodes, and those still to come, the images of another build."""
+        state = self.state
+        if state.template != str(built.template):
+            for image in built.images:
+                self.give(image, state.shape.tag)
+            write_state(self.home, replace(state, template=str(built.template)))
 
     def down(self) -> None:
         take_down()
@@ -114,13 +126,15 @@ class Cluster:
 
     def load_image(self, name: str, tag: str | None = None) -> str:
         """Build `dataplane` or `operator` from the code as it is now and give it to every node; returns its full name."""
-        if name not in IMAGES:
-            raise ClusterError(f"no image {name}; there are {', '.join(IMAGES)}")
-        built = dict(zip(IMAGES, build_images_only(cache()), strict=True))[name]
+        built = build_one_image(cache(), name)
         chosen = tag or self.state.shape.tag
-        for node in self.powered():
-            give_image(node, built, chosen)
+        self.give(built, chosen)
         return built.reference(chosen)
+
+    def give(self, image: BuiltImage, tag: str) -> None:
+        """Import a built image on every node that has power."""
+        for node in self.powered():
+            give_image(node, image, tag)
 
     def powered(self) -> list[Node]:
         return [node for node in self.nodes if node.has_power]

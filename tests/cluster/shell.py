@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.cluster.layout import SLOW
 
 Argv = Sequence[str | Path]
 CLEAN_ENVIRONMENT = {"HOME": "/root", "LANG": "C.UTF-8"}  # a login's XDG_RUNTIME_DIR would mislead containerd
+LOG_TAIL = 40  # lines
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -46,6 +48,21 @@ def run(argv: Argv, *, check: bool = True, stdin: str | None = None) -> subproce
     if check and done.returncode:
         raise CommandFailed(argv=command, returncode=done.returncode, output=done.stderr or done.stdout)
     return done
+
+
+def logged(argv: Argv, log: Path, *, folder: Path | None = None, variables: Mapping[str, str] | None = None) -> None:
+    """Run a long program in a folder, its output in a log.
+
+    variables: beside those of this process. Raises CommandFailed with the end of the log.
+    """
+    command = words(*argv)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        settings = {**os.environ, **(variables or {})}
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=folder, env=settings, check=False)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+        raise CommandFailed(argv=command, returncode=done.returncode, output=tail)
 
 
 def output(argv: Argv) -> str:

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.configs import CONTAINERD_SOCKET, containerd_configuration
+from tests.cluster.configs import CONTAINERD_SOCKET, store_configuration
 from tests.cluster.errors import CommandFailed
-from tests.cluster.images import BuiltImage
+from tests.cluster.images import PAUSE, BuiltImage
 from tests.cluster.keys import KEY_LENGTH, key
 from tests.cluster.layout import Cache
 from tests.cluster.products import keep_newest, product, remove
 from tests.cluster.programs import CONTAINERD, named
-from tests.cluster.shell import CLEAN_ENVIRONMENT, SYSTEM_PATH, run, succeeds, wait_for, words
+from tests.cluster.shell import CLEAN_ENVIRONMENT, SYSTEM_PATH, output, run, succeeds, wait_for, words
 
 CONTENT = "io.containerd.content.v1.content/blobs/sha256"
 NAMESPACE = "k8s.io"  # containerd's name for what Kubernetes uses
@@ -47,6 +47,13 @@ def fill(cache: Cache, store: Path, pause: Path, images: Sequence[BuiltImage], t
         import_archive(ctr, pause)
         for image in images:
             import_image(ctr, image, tag, known_digests(store))
+        forget_others(ctr, {PAUSE, *(image.reference(tag) for image in images)})
+
+
+def forget_others(ctr: Sequence[str], wanted: set[str]) -> None:
+    """Remove what the seed held and nobody wants now, after the import: layers in common stay."""
+    if others := set(output([*ctr, "images", "list", "--quiet"]).split()) - wanted:
+        run([*ctr, "images", "remove", "--sync", *others])
 
 
 @contextmanager
@@ -55,7 +62,7 @@ def serving(cache: Cache, store: Path) -> Iterator[list[str]]:
     containerd, client = (program.place(cache) for program in named(["containerd", "ctr"]))
     settings, log = store.with_name("containerd.toml"), cache.logs / "store.log"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(containerd_configuration(store, str(Path(CONTAINERD_SOCKET).parent), Path("/run/opt")))
+    settings.write_text(store_configuration(store, str(Path(CONTAINERD_SOCKET).parent)))
     argv = words("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-ec", PRIVATE_RUN, containerd, settings)
     environment = {**CLEAN_ENVIRONMENT, "PATH": SYSTEM_PATH}
     with log.open("wb") as sink, subprocess.Popen(argv, env=environment, stdout=sink, stderr=sink) as server:
