@@ -87,4 +87,6 @@ securityContext:
 - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
 - {name: POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 - {name: SPILLWAY_CONFIG, value: /etc/spillway/config.json}
+{{- /* kopf asks who runs it, and no image has a name for every user number. */}}
+- {name: USER, value: spillway}
 {{- end }}
