@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -120,6 +121,7 @@ class Watch:
         if self._stopping.is_set():
             return
         registry = register(self._kinds, self._hand_over)
+        os.environ.setdefault("USER", "spillway")  # kopf asks for the user's name, and a container's uid has none
         await kopf.operator(registry=registry, settings=settings(), namespaces=[self._namespace], standalone=True)
 
     def _hand_over(self, plural: str, event_type: str | None, raw: Raw) -> None:
