@@ -1,0 +1,41 @@
+"""What the demo shows is what was counted; the filter that it applies is the shipped example."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from tests.demo.product import example_for
+from tests.demo.samples import Reading, make_sample
+from tests.demo.screen import bar
+
+from spillway_crds.decode import decode_filter
+
+CLUSTER = SimpleNamespace(node=lambda _: SimpleNamespace(address="10.99.0.11", address6="fd00:10:99::11"))
+
+
+def test_a_sample_is_rates_between_two_readings():
+    before = Reading(at=10.0, sent=1000, lost=50, dropped=0, would_drop=500)
+    now = Reading(at=12.0, sent=61_000, lost=50, dropped=20_000, would_drop=600)
+    callers = {"voice": {"asked": 400, "answered": 300}, "web": {"asked": 0, "answered": 0}}
+    sample = make_sample(4.0, before, now, callers)
+    assert (sample.at_s, sample.flood, sample.dropped, sample.would_drop, sample.lost) == (8.0, 30_000, 10_000, 50, 0)
+    assert sample.voice == 0.75 and sample.web is None
+
+
+def test_a_counter_that_began_anew_is_no_negative_rate():
+    sample = make_sample(0.0, Reading(at=1.0, dropped=500), Reading(at=2.0, dropped=0), {})
+    assert sample.dropped == 0 and sample.voice is None
+
+
+@pytest.mark.parametrize(("share", "text"), [(1.0, "██████████ 100%"), (0.42, "████░░░░░░  42%"), (0.0, "░░░░░░░░░░   0%")])
+def test_bars(share, text):
+    assert bar(share).plain == text
+
+
+def test_the_demo_s_filter_is_the_example_with_the_node_s_addresses():
+    shipped = decode_filter(yaml.safe_load(example_for(CLUSTER)))
+    assert shipped.name == "dns-amplification"
+    for rule in shipped.spec.content.rules:
+        assert [str(prefix) for prefix in rule.match.destinations] == ["10.99.0.11/32", "fd00:10:99::11/128"]
