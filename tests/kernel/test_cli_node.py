@@ -164,12 +164,12 @@ def test_what_runs_stays_after_the_agent_s_end_and_status_still_counts(machine):
     machine.write("dns.json", FILTER)
     with machine.running("edge=true") as agent:
         machine.wait_state("dns", "Enforcing")
-        assert machine.spillway("status")["agentPid"] == agent.pid
+        assert machine.spillway("status")["agent"] == {"working": True, "pid": agent.pid}
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(timeout=PATIENCE_S) == Exit.OK
     assert machine.send(30) == 0
     seen = machine.spillway("status")
-    assert seen["agentPid"] == 0
+    assert seen["agent"] == {"working": False, "pid": 0}
     assert seen["filters"][0]["totals"]["droppedPackets"] == 30
     with machine.running("edge=true"):
         machine.wait_said('"event": "wanted"')
@@ -292,7 +292,7 @@ def test_hold_stays_gives_way_to_an_agent_and_ends_when_told(machine):
         machine.wait_state("dns", "Enforcing")
         assert machine.send(10) == 0
         with machine.running("edge=true") as agent:
-            wait_for("the agent", lambda: machine.spillway("status")["agentPid"] == agent.pid)
+            wait_for("the agent", lambda: machine.spillway("status")["agent"]["pid"] == agent.pid)
             assert holder.poll() is None
         holder.terminate()
         assert holder.wait(timeout=PATIENCE_S) == Exit.OK

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from spillway_crds.errors import KernelError
 from spillway_crds.filters import FilterContent, Match, Mode, Rule, RuleAction, XdpMode
 from spillway_crds.orders import FilterOrder, FilterState, NodeOrder, NodeState, Totals
+from spillway_dataplane.cli import lock_seen
+from spillway_dataplane.cli.lock_seen import AgentSeen, see_agent
 from spillway_dataplane.cli.node_view import Reading, Remembered, view_node
 from spillway_dataplane.cli.status import _camel
 from spillway_dataplane.cli.switching import switch_off, switch_on
@@ -187,3 +191,21 @@ def test_on_leaves_the_cluster_s_kill_switch_in_force(tmp_path):
     switch_off(maps, store)
     assert switch_on(maps, store) is False
     assert maps.switches["eth0"].enforcement is False
+
+
+def test_the_lock_s_holder_is_seen_without_taking_the_lock(tmp_path):
+    lock = tmp_path / "lock"
+    assert see_agent(lock) == AgentSeen()
+    with lock.open("w") as held:
+        assert see_agent(lock) == AgentSeen()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert see_agent(lock) == AgentSeen(working=True, pid=os.getpid())
+
+
+def test_a_holder_in_another_container_is_seen_as_somebody(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock_seen, "PROC_LOCKS", tmp_path / "hidden")
+    lock = tmp_path / "lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert see_agent(lock) == AgentSeen(working=True)
+    assert see_agent(lock) == AgentSeen()

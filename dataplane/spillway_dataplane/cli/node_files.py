@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from pathlib import Path
 
 from spillway_crds.errors import KernelError
+from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.node_view import Reading, Remembered
 from spillway_dataplane.memory import Memory
 from spillway_dataplane.observed import ObservedNode
@@ -14,7 +14,6 @@ from spillway_dataplane.peers import OwnPeers, flows_in_force
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.store import LOCK, OFF, Store
 
-PROC_LOCKS = Path("/proc/locks")
 GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
 
@@ -31,22 +30,8 @@ def read_memory(store: Store) -> Remembered:
         flows=tuple(flow.name for flow in flows_in_force(memory.cluster_peers, own)),
         off_here=store.has(OFF),
         off_in_cluster=memory.switched_off,
-        agent_pid=lock_holder(store.root / LOCK),
+        agent=see_agent(store.root / LOCK),
     )
-
-
-def lock_holder(path: Path) -> int:
-    """Process that holds the node's lock, 0 if none does. Looks only: trying the lock could make an agent wait."""
-    try:
-        inode = str(path.stat().st_ino)
-        rows = PROC_LOCKS.read_text().splitlines()
-    except OSError:
-        return 0
-    for row in rows:
-        words = row.split()  # `1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF`; one that waits has an arrow after the number
-        if words[1] == "FLOCK" and words[3] == "WRITE" and words[5].rpartition(":")[2] == inode:
-            return int(words[4])
-    return 0
 
 
 def read_kernel(kernel: Kernel, node: ObservedNode, slots: Iterable[int]) -> dict[str, Reading]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from spillway_crds.filters import FilterContent
 from spillway_crds.orders import FilterState, NodeOrder, RuleTotals, Totals
+from spillway_dataplane.cli.lock_seen import AgentSeen
 from spillway_dataplane.counts import CountBook, filter_totals, rule_totals, rules_of, seen
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, Counts, InterfaceCounts, Switches
 from spillway_dataplane.filter.slots import RuleKey, SlotTable
@@ -30,7 +31,7 @@ class Reading:
 class Remembered:
     """What the agent wrote down. contents: of revisions, by name. flows: names of the failsafe flows, in counter order.
 
-    off_here, off_in_cluster: who has the kill switch. agent_pid: who holds the node's lock, 0 if nobody does.
+    off_here, off_in_cluster: who has the kill switch.
     """
 
     records: Records = field(default_factory=Records)
@@ -40,7 +41,7 @@ class Remembered:
     flows: tuple[str, ...] = ()
     off_here: bool = False
     off_in_cluster: bool = False
-    agent_pid: int = 0
+    agent: AgentSeen = field(default_factory=AgentSeen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class NodeView:
     """All of it. off_by: who has the kill switch; empty while enforcing filters drop. flows: names, in counter order."""
 
     off_by: str
-    agent_pid: int
+    agent: AgentSeen
     flows: tuple[str, ...]
     interfaces: tuple[InterfaceView, ...]
     filters: tuple[FilterView, ...]
@@ -95,7 +96,7 @@ def view_node(node: ObservedNode, memory: Remembered, readings: Mapping[str, Rea
     views = [_interface(each, memory.records, readings.get(each.name)) for each in node.interfaces]
     views += [InterfaceView(name, GONE, link_id=link.link_id if link else 0) for name, link in node.orphans]
     filters = _filters(node, memory, readings, book)
-    return NodeView(_off_by(memory, readings), memory.agent_pid, memory.flows, tuple(views), filters)
+    return NodeView(_off_by(memory, readings), memory.agent, memory.flows, tuple(views), filters)
 
 
 def _off_by(memory: Remembered, readings: Mapping[str, Reading]) -> str:

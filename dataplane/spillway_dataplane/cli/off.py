@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import CommandError, Exit
-from spillway_dataplane.cli.node_files import lock_holder
+from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.switching import switch_off
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.settings import PINS
@@ -50,8 +50,7 @@ def alone(store: Store) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        who = lock_holder(path) or "of another container"
-        text = f"an agent (process {who}) is at work on this node and would attach again; uninstall the release or end it first"
+        text = f"an agent ({see_agent(path)}) acts on this node and would attach again; uninstall the release or end it first"
         raise CommandError(Exit.BUSY, "off --purge", text) from error
     finally:
         os.close(descriptor)

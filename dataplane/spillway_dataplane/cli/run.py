@@ -10,7 +10,7 @@ from spillway_dataplane.agent import Agent
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import CommandError, Exit
 from spillway_dataplane.cli.folder import FolderSource
-from spillway_dataplane.cli.node_files import lock_holder
+from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.run_report import RunReport
 from spillway_dataplane.cli.this_machine import log_warnings, settings_here, watch_links
 from spillway_dataplane.kernel.compiler import compile_source
@@ -52,5 +52,6 @@ def make_agent(settings: Settings, folder: Path, labels: dict[str, str], report:
 
 def refuse_second_agent(store: Store) -> None:
     """An agent of a cluster would hand the node over to us when asked; nobody who runs one wants that by mistake."""
-    if holder := lock_holder(store.root / LOCK):
-        raise CommandError(Exit.BUSY, "run", f"another agent (process {holder}) acts on this machine")
+    agent = see_agent(store.root / LOCK)
+    if agent.working:
+        raise CommandError(Exit.BUSY, "run", f"another agent ({agent}) acts on this machine")

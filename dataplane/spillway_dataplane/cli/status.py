@@ -42,7 +42,7 @@ def status_value(view: NodeView) -> Json:
     return {
         "enforcement": "Off" if view.off_by else "On",
         "enforcementOffBy": view.off_by,
-        "agentPid": view.agent_pid,
+        "agent": asdict(view.agent),
         "interfaces": [_interface_value(each, view.flows) for each in view.interfaces],
         "filters": [_filter_value(each) for each in view.filters],
     }
@@ -85,8 +85,7 @@ def _camel(counts: dict[str, int]) -> dict[str, int]:
 
 def print_status(say: Say, view: NodeView, *, every_interface: bool) -> None:
     """The answer for a person."""
-    agent = f"agent: process {view.agent_pid}" if view.agent_pid else "agent: none at work here"
-    say.line(agent)
+    say.line(f"agent: {view.agent}")
     if view.off_by:
         say.line(f"enforcement: OFF, by {view.off_by}: nothing is dropped", "bold red")
     else:
