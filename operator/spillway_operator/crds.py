@@ -22,11 +22,29 @@ RETURN_GRACE_S = 60.0  # time to apply filters again after their CRD was made an
 PLURALS = (names.FILTERS_PLURAL, names.DATAPLANES_PLURAL)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What may be concluded from an object's absence now.
+
+    obeyed: the CRD is there and stays. wait_s: how much longer the absence of objects from before `since` means nothing.
+    since: RFC 3339, when the CRD was made, if it was made anew while we watched.
+    """
+
+    obeyed: bool = False
+    wait_s: float = 0.0
+    since: str = ""
+
+    def binds(self, created: str) -> bool:
+        """Whether the absence of an object that was made at that time is obeyed now."""
+        return self.obeyed and (self.wait_s == 0 or created >= self.since)
+
+
 @dataclass(slots=True)
 class CrdState:
-    """uid: of the definition seen last. settled_at: when absences may be obeyed again, on the monotonic clock."""
+    """uid, since: of the definition seen last. settled_at: end of the grace, on the monotonic clock."""
 
     uid: str = ""
+    since: str = ""
     serving: bool = False
     settled_at: float = 0.0
 
@@ -45,31 +63,31 @@ class Crds:
     async def refresh(self) -> None:
         """Read both."""
         for plural in PLURALS:
-            await self.wait_s(plural)
+            await self.standing(plural)
 
-    async def wait_s(self, plural: str) -> float | None:
-        """Read one CRD now; return how many seconds its objects' absence must wait: 0 is not at all, None is until it is back."""
+    async def standing(self, plural: str) -> Standing:
+        """Read one CRD now, and say what an absence that was seen before means."""
         raw = await self._api.get(CRDS, f"{plural}.{names.GROUP}")
         state, serving = self._states[plural], is_serving(raw)
         if serving and not state.serving:
             serving = await self._is_discoverable(plural)
         if serving and raw is not None:
-            self._note_uid(plural, raw["metadata"]["uid"])
+            self._note_definition(plural, raw["metadata"]["uid"], raw["metadata"]["creationTimestamp"])
         if serving != state.serving:
             state.serving = serving
             self._tell(plural, serving)
-        return max(0.0, state.settled_at - time.monotonic()) if serving else None
+        return Standing(serving, max(0.0, state.settled_at - time.monotonic()), state.since)
 
     async def _is_discoverable(self, plural: str) -> bool:
         """kopf looks once which kinds there are; one that is not listed yet it would never watch."""
         return plural in await self._api.discover(names.API_VERSION)
 
-    def _note_uid(self, plural: str, uid: str) -> None:
+    def _note_definition(self, plural: str, uid: str, created: str) -> None:
         """NodeDataplanes need no grace: the operator makes those itself."""
         state = self._states[plural]
         if state.uid and state.uid != uid and plural == names.FILTERS_PLURAL:
             state.settled_at = time.monotonic() + RETURN_GRACE_S
-        state.uid = uid
+        state.uid, state.since = uid, created
 
     def _tell(self, plural: str, serving: bool) -> None:
         metrics.CRD_MISSING.labels(plural).set(not serving)

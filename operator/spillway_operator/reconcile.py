@@ -235,18 +235,21 @@ class Reconciler:
 
     async def _judge_absence(self, plural: str) -> None:
         """Obey what was noted before the CRD is read, if the CRD stays; else keep it in mind until the CRD is back."""
-        noted = dict(self._suspects[plural])
-        wait_s = await self.crds.wait_s(plural)
-        if wait_s is None:
-            log.warning("%d absent %s are no order: their CRD is gone or going", len(noted), plural)
-            return
-        if wait_s > 0:
-            self.absence_queue.ring(plural, after_s=wait_s)
-            return
+        noted, watched = dict(self._suspects[plural]), self._watched[plural]
+        standing = await self.crds.standing(plural)
         for name, version in noted.items():
-            if self._suspects[plural].get(name) == version:
-                del self._suspects[plural][name]
-            self._drop(self._watched[plural], name, version)
+            sight = watched.cache.get(name)
+            if sight is None or standing.binds(sight.created):
+                self._forget_suspect(plural, name, version)
+                self._drop(watched, name, version)
+        if held := self._suspects[plural]:
+            log.warning("%d absent %s are no order yet: their CRD is gone, going, or new", len(held), plural)
+        if held and standing.obeyed:
+            self.absence_queue.ring(plural, after_s=standing.wait_s)
+
+    def _forget_suspect(self, plural: str, name: str, version: int) -> None:
+        if self._suspects[plural].get(name) == version:
+            del self._suspects[plural][name]
 
     def _drop(self, watched: Watched, name: str, version: int) -> None:
         if (change := watched.cache.drop(name, version)) is not None:

@@ -27,7 +27,7 @@ class NodeSight:
 
 @dataclass(frozen=True, slots=True)
 class FilterSight:
-    """A FloodFilter.
+    """A FloodFilter. created: RFC 3339.
 
     subject: the filter without its rules and prefixes, which only revisions hold; None if it could not be decoded: `problem`.
     overlaps: one line for each rule that would drop a failsafe flow. report: its status, as it was written last.
@@ -37,6 +37,7 @@ class FilterSight:
     uid: str
     version: int
     generation: int
+    created: str = ""
     size_bytes: int = 0
     problem: str = ""
     subject: FloodFilter | None = None
@@ -48,8 +49,9 @@ class FilterSight:
 
 @dataclass(frozen=True, slots=True)
 class DataplaneSight:
-    """A NodeDataplane. order: None if it is no order at all. order_hash: what the agent reports when it is carried out.
+    """A NodeDataplane. created: RFC 3339.
 
+    order: None if it is no order at all. order_hash: what the agent reports when it is carried out.
     owner_uid: uid of the Node that it belongs to. failed: marked as silent in its turn.
     """
 
@@ -57,6 +59,7 @@ class DataplaneSight:
     uid: str
     version: int
     generation: int
+    created: str = ""
     owner_uid: str = ""
     failed: bool = False
     order: NodeOrder | None = None

@@ -58,6 +58,7 @@ def reduce_filter(raw: Raw, known: FilterSight | None, flows: tuple[FailsafeFlow
         uid=meta["uid"],
         version=version,
         generation=meta.get("generation", 0),
+        created=meta.get("creationTimestamp") or "",
         size_bytes=size_bytes(raw.get("spec")),
         report=report,
     )
@@ -101,6 +102,7 @@ def reduce_dataplane(raw: Raw, known: DataplaneSight | None) -> DataplaneSight:
         uid=meta["uid"],
         version=int(meta["resourceVersion"]),
         generation=meta.get("generation", 0),
+        created=meta.get("creationTimestamp") or "",
         owner_uid=owners[0] if len(owners) == 1 else "",
         failed=(meta.get("labels") or {}).get(TURN_LABEL) == TURN_FAILED,
         order=order,
