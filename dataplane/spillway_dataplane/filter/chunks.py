@@ -14,7 +14,7 @@ from spillway_crds.filters import Rule, RuleAction
 from spillway_dataplane.filter.addresses import within_prefixes
 from spillway_dataplane.filter.conditions import Condition
 from spillway_dataplane.filter.program import FilterUnit, ProgramSpec
-from spillway_dataplane.filter.rules import conditions
+from spillway_dataplane.filter.rules import conditions, on_queues
 
 MAX_CHUNKS = 33  # the first program and MAX_TAIL_CALL_CNT more would be 34
 MAX_JUMPS = 6_500
@@ -118,7 +118,7 @@ def _cost_of_rule(rule: Rule) -> Cost:
 
 
 def _cost_of_entry(unit: FilterUnit) -> Cost:
-    queues = Cost(len(unit.content.rx_queue_ids), 2 * len(unit.content.rx_queue_ids))
+    queues = _cost(on_queues(unit.content.rx_queue_ids)) if unit.content.rx_queue_ids else Cost()
     return queues + (_cost(within_prefixes("source", unit.content.exempt)) if unit.content.exempt else Cost())
 
 

@@ -1,35 +1,74 @@
-"""One test of a rule as C: what it loads, what must hold, and what it costs the verifier.
+"""Tests of a rule as BPF assembly, which the generated C carries in `HOLDS(...)` (bpf/holds.h).
 
-Every value is loaded anew from the packet in `scratch` (bpf/packet.h says why) into 64-bit locals: the compiler then needs no
-shifts to cut results back to 32 bits, and unsigned differences compare ranges with one jump.
+A list of 16 prefixes is 16 branches that LLVM would weigh against each other for milliseconds, and nothing to gain: written out,
+the largest policies compile many times faster, and what they cost the verifier is known to the instruction.
+
+Each test falls through when it holds and goes to `no` when it does not. It has r0 to r3 (any
+four registers), and loads what it needs from the packet in `scratch`, always anew: bpf/packet.h says why.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+REGISTER, OPERAND = re.compile(r"\b(r[0-3])\b"), r"%[\1]"
+NO = ".Lno%="  # %= is a number of the asm statement's own
+OFFSETS = {  # of struct packet, bpf/packet.h; the generated C asserts them
+    "source": 0,
+    "destination": 16,
+    "frame_bytes": 32,
+    "ip_bytes": 36,
+    "family": 40,
+    "protocol": 44,
+    "source_port": 48,
+    "destination_port": 52,
+    "tcp_flags": 56,
+    "icmp_type": 60,
+    "fragment": 68,
+    "queue": 76,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """loads: C name and expression of each local. holds: a C expression over them. jumps, instructions: upper estimates."""
+    """One test. lines: instructions and labels, one each; a label ends in a colon and may hold `%s` for the test's own number."""
 
-    loads: tuple[tuple[str, str], ...]
-    holds: str
-    jumps: int
-    instructions: int
+    lines: tuple[str, ...]
+
+    @property
+    def jumps(self) -> int:
+        """How many branches the verifier has to follow both ways."""
+        return sum(line.startswith("if ") for line in self.lines)
+
+    @property
+    def instructions(self) -> int:
+        """How many instructions it takes: a 64-bit constant counts twice."""
+        return sum(0 if line.endswith(":") else 1 + line.endswith(" ll") for line in self.lines)
 
 
-def equals(field: str, value: int | str) -> Condition:
-    """`packet->field` is exactly this value."""
-    return Condition((("value", f"packet->{field}"),), f"value == {value}", jumps=1, instructions=2)
+def load(register: str, field: str, *, half: int | None = None) -> str:
+    """Load a 32-bit field of the packet, or one 64-bit half of an address."""
+    size, offset = ("u32", OFFSETS[field]) if half is None else ("u64", OFFSETS[field] + 8 * half)
+    return f"{register} = *({size} *)(%[packet] + {offset})"
+
+
+def equals(field: str, value: int) -> Condition:
+    """`field` is exactly this value."""
+    return Condition((load("r0", field), f"if r0 != {value} goto {NO}"))
+
+
+def masked(field: str, mask: int, value: int) -> Condition:
+    """`field & mask` is exactly this value."""
+    return Condition((load("r0", field), f"r0 &= {mask}", f"if r0 != {value} goto {NO}"))
 
 
 def within(field: str, ranges: Iterable[tuple[int, int]]) -> Condition:
-    """`packet->field` lies in one of the ranges, both ends included. Overlapping and adjacent ranges are merged."""
+    """`field` lies in one of the ranges, both ends included. Overlapping and adjacent ranges are merged."""
     merged = merge_ranges(ranges)
-    tests = " || ".join(_in_range(first, last) for first, last in merged)
-    return Condition((("value", f"packet->{field}"),), tests, jumps=len(merged), instructions=1 + 3 * len(merged))
+    tests = [line for first, last in merged for line in _in_range(first, last)]
+    return Condition((load("r0", field), *tests, f"goto {NO}", ".Lyes%s_%=:"))
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -43,20 +82,18 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ..
     return tuple(merged)
 
 
-def _in_range(first: int, last: int) -> str:
-    return f"value == {first}" if first == last else f"value - {first} <= {last - first}"
+def _in_range(first: int, last: int) -> tuple[str, ...]:
+    if first == last:
+        return (f"if r0 == {first} goto .Lyes%s_%=",)
+    return ("r1 = r0", f"r1 += {-first}", f"if r1 <= {last - first} goto .Lyes%s_%=")
 
 
-def unless(condition: Condition, label: str) -> str:
-    """Return C that goes to a label unless the condition holds."""
-    return _branch(condition, f"!({condition.holds})", label)
+def holds(conditions: Iterable[Condition]) -> str:
+    """Return a C expression that is true if all conditions hold."""
+    tests = "".join(_text(condition, number) for number, condition in enumerate(conditions))
+    return f"HOLDS(\n{tests})" if tests else "1"
 
 
-def when(condition: Condition, label: str) -> str:
-    """Return C that goes to a label if the condition holds."""
-    return _branch(condition, condition.holds, label)
-
-
-def _branch(condition: Condition, test: str, label: str) -> str:
-    loads = ", ".join(f"{name} = {source}" for name, source in condition.loads)
-    return f"\t{{\n\t\tu64 {loads};\n\t\tif ({test})\n\t\t\tgoto {label};\n\t}}\n"
+def _text(condition: Condition, number: int) -> str:
+    text = "".join(f'\t\t"{line}\\n"\n' for line in condition.lines)
+    return REGISTER.sub(OPERAND, text.replace("%s", str(number)))

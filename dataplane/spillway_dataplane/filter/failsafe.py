@@ -11,23 +11,26 @@ from itertools import pairwise
 from spillway_crds.failsafe import NEIGHBOUR_DISCOVERY, FailsafeFlow, Peers
 from spillway_crds.filters import PortRange
 from spillway_dataplane.filter.conditions import merge_ranges
+from spillway_dataplane.filter.program import ProgramSpec
+from spillway_dataplane.filter.relevance import is_relevant
 
 PREFIX_PEERS = Peers.ADMINS  # the only ones that may be prefixes: all others are single hosts, found by one hash
 MAX_FLOWS = 62
 Interval = tuple[int, int, int]  # first port, last port, candidate bits
 
 
-def failsafe_source(flows: tuple[FailsafeFlow, ...]) -> str:
-    """Return C for `failsafe_flow(packet)`: 0, or what `count_flow` takes. flows: in the order of their counters.
+def failsafe_source(spec: ProgramSpec) -> str:
+    """Return C for `failsafe_flow(packet)`: 0, or what `count_flow` takes. Only flows that a Drop rule can be in the way of.
 
     It leaves in packet->flow the flow that the packet belongs to, also when that flow's ceiling is reached. Ceilings count only
     for a packet that a filter is about to drop.
 
     Neighbour discovery is guarded whether or not it is among the flows; without a flow it is counted nowhere.
     """
-    guarded = [(number, flow) for number, flow in enumerate(flows)]
-    if NEIGHBOUR_DISCOVERY.name not in {flow.name for flow in flows}:
-        guarded.insert(0, (MAX_FLOWS, NEIGHBOUR_DISCOVERY))
+    every = list(enumerate(spec.flows))
+    if NEIGHBOUR_DISCOVERY.name not in {flow.name for flow in spec.flows}:
+        every.insert(0, (MAX_FLOWS, NEIGHBOUR_DISCOVERY))
+    guarded = [(number, flow) for number, flow in every if is_relevant(flow, spec)]
     return _candidates(guarded) + _decision(guarded)
 
 

@@ -32,7 +32,7 @@ def generate(spec: ProgramSpec) -> str:
         return EMPTY
     chunks = plan_chunks(spec)
     programs = (_program(spec, number, parts, last=number == len(chunks) - 1) for number, parts in enumerate(chunks))
-    return "\n".join((headers.before_flows(), failsafe_source(spec.flows), headers.after_flows(), *programs))
+    return "\n".join((headers.before_flows(), failsafe_source(spec), headers.after_flows(), *programs))
 
 
 def _program(spec: ProgramSpec, number: int, parts: tuple[Part, ...], *, last: bool) -> str:

@@ -6,10 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from spillway_crds.names import MAX_FILTERS_PER_NODE
+from spillway_dataplane.filter.conditions import OFFSETS
 from spillway_dataplane.filter.program import MODE_SLOTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "bpf"
-BEFORE_FLOWS = ("packet.h", "maps.h", "count.h", "read.h", "transport.h", "parse.h", "peers.h", "ceiling.h")
+BEFORE_FLOWS = ("packet.h", "maps.h", "count.h", "read.h", "transport.h", "parse.h", "peers.h", "ceiling.h", "holds.h")
 AFTER_FLOWS = ("verdict.h",)
 
 
@@ -21,7 +22,12 @@ DEFINITIONS = {"MODE_SLOTS": MODE_SLOTS, "MAX_FILTERS": MAX_FILTERS_PER_NODE, "S
 def before_flows() -> str:
     """Return what parses and counts. It is part of the generated text, so the digest of a program covers it."""
     definitions = "".join(f"#define {name} {value}\n" for name, value in DEFINITIONS.items())
-    return f"{definitions}\n" + "\n".join((FOLDER / name).read_text() for name in BEFORE_FLOWS)
+    texts = (definitions, *((FOLDER / name).read_text() for name in BEFORE_FLOWS), _assert_offsets())
+    return "\n".join(texts)
+
+
+def _assert_offsets() -> str:
+    return "".join(f'_Static_assert(__builtin_offsetof(struct packet, {field}) == {at}, "");\n' for field, at in OFFSETS.items())
 
 
 @cache

@@ -9,8 +9,8 @@ from __future__ import annotations
 from spillway_crds.filters import RuleAction
 from spillway_dataplane.filter.addresses import within_prefixes
 from spillway_dataplane.filter.chunks import Part
-from spillway_dataplane.filter.conditions import Condition, unless, when
-from spillway_dataplane.filter.rules import conditions
+from spillway_dataplane.filter.conditions import holds
+from spillway_dataplane.filter.rules import conditions, on_queues
 
 
 def part_source(part: Part) -> str:
@@ -31,28 +31,21 @@ def _entry(part: Part) -> str:
     content, out = part.unit.content, f"f{part.number}_left"
     text = f"\tif (switches->modes[{part.unit.mode_slot}] == MODE_OFF)\n\t\tgoto {out};\n"
     if content.rx_queue_ids:
-        text += unless(_on_queues(content.rx_queue_ids), out)
+        text += f"\tif (!{holds([on_queues(content.rx_queue_ids)])})\n\t\tgoto {out};\n"
     if content.exempt:
-        text += when(within_prefixes("source", content.exempt), out)
+        text += f"\tif ({holds([within_prefixes('source', content.exempt)])})\n\t\tgoto {out};\n"
     return text
-
-
-def _on_queues(queues: tuple[int, ...]) -> Condition:
-    tests = " || ".join(f"queue == {queue}" for queue in queues)
-    return Condition((("queue", "packet->queue"),), tests, jumps=len(queues), instructions=1 + len(queues))
 
 
 def _rule(part: Part, index: int) -> str:
     rule, slot = part.unit.content.rules[index], part.unit.rule_slots[index]
-    miss = f"f{part.number}_r{index}_no"
-    tests = "".join(unless(condition, miss) for condition in conditions(rule.match))
-    return f"{tests}\tpacket->slot = {slot};\n{_decide(part, rule.action)}" + (f"{miss}:;\n" if tests else "")
+    return f"\tif ({holds(conditions(rule.match))}) {{\n\t\tpacket->slot = {slot};\n{_decide(part, rule.action)}\t}}\n"
 
 
 def _decide(part: Part, action: RuleAction) -> str:
     if action is RuleAction.COUNT:
-        return "\tcount_matched(packet);\n"
-    return f"\tgoto f{part.number}_{action.value.lower()};\n"
+        return "\t\tcount_matched(packet);\n"
+    return f"\t\tgoto f{part.number}_{action.value.lower()};\n"
 
 
 def _allow(part: Part) -> str:

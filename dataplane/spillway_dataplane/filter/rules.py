@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from spillway_crds.filters import Fragments, LengthRange, Match, PortRange, TcpFlagsMatch
 from spillway_dataplane.filter.addresses import within_prefixes
-from spillway_dataplane.filter.conditions import Condition, equals, within
+from spillway_dataplane.filter.conditions import Condition, equals, masked, within
 
-FRAGMENTS = {Fragments.NONE: "FRAGMENT_NONE", Fragments.FIRST: "FRAGMENT_FIRST", Fragments.LATER: "FRAGMENT_LATER"}
+FRAGMENTS = {Fragments.NONE: 0, Fragments.FIRST: 1, Fragments.LATER: 2}  # enum fragment of bpf/packet.h
 FLAGS_KNOWN = 256  # bpf/packet.h
 MAX_IP_BYTES = 40 + 65535
 
@@ -16,6 +16,11 @@ MAX_IP_BYTES = 40 + 65535
 def conditions(match: Match) -> tuple[Condition, ...]:
     """Return what must hold, all of it, for a packet that is IP and not malformed. An empty match has no conditions."""
     return (*_header_conditions(match), *_transport_conditions(match), *_address_conditions(match))
+
+
+def on_queues(queues: tuple[int, ...]) -> Condition:
+    """The packet arrived on one of these receive queues."""
+    return within("queue", ((queue, queue) for queue in queues))
 
 
 def _header_conditions(match: Match) -> Iterator[Condition]:
@@ -57,4 +62,4 @@ def _length(length: LengthRange) -> Condition:
 
 def _flags(flags: TcpFlagsMatch) -> Condition:
     mask, wanted = flags.set | flags.unset | FLAGS_KNOWN, flags.set | FLAGS_KNOWN
-    return Condition((("flags", "packet->tcp_flags"),), f"(flags & {int(mask):#x}) == {int(wanted):#x}", jumps=1, instructions=3)
+    return masked("tcp_flags", int(mask), int(wanted))
