@@ -14,11 +14,13 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import kopf
 
 from spillway_operator.apiserver import Kind
+from spillway_operator.config import join_endpoint
 from spillway_operator.wire import Raw
 
 log = logging.getLogger(__name__)
@@ -56,13 +58,19 @@ def settings() -> kopf.OperatorSettings:
     return wanted
 
 
+def in_cluster_server() -> str:
+    """The API server as kubelet tells every pod. kopf would ask the cluster's DNS for it, which may be what a flood is at."""
+    return f"https://{join_endpoint(os.environ['KUBERNETES_SERVICE_HOST'], int(os.environ['KUBERNETES_SERVICE_PORT']))}"
+
+
 def register(kinds: tuple[Kind, ...], sink: Sink) -> kopf.OperatorRegistry:
     """One handler for each kind. They are `async` although they wait for nothing: kopf runs plain functions in threads."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(id="login", registry=registry)
     def login(**kwargs: Any) -> Any:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        found = kopf.login_with_service_account(**kwargs)
+        return replace(found, server=in_cluster_server()) if found else kopf.login_with_kubeconfig(**kwargs)
 
     for kind in kinds:
         group, _, version = kind.api_version.rpartition("/")
