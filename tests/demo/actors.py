@@ -23,7 +23,7 @@ from tests.traffic.counting import interface_counters, udp_counters
 from tests.traffic.frames import ETH_IPV4, UDP, ethernet, ipv4, random_sources, udp4_flood
 
 HERE = Path(__file__).parent
-WEB_PORT, VOICE_PORT = 8088, 4000
+WEB_PORT, VIDEO_PORT = 8088, 4000
 WEB_ROOT = "/usr/share/common-licenses"
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 FLOOD_RATE_PPS, FLOOD_MAX_S = 60_000, 120
@@ -68,12 +68,12 @@ class Actors:
         piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         web = ["python3", "-m", "http.server", str(WEB_PORT), "--bind", "0.0.0.0", "--directory", WEB_ROOT]
         stack.enter_context(started(self._node.net.popen([*DIES_WITH_US, *web], **quiet)))
-        voice = ["python3", str(HERE / "voice_server.py"), str(VOICE_PORT)]
-        stack.enter_context(started(self._node.net.popen([*DIES_WITH_US, *voice], **quiet)))
+        video = ["python3", str(HERE / "video_server.py"), str(VIDEO_PORT)]
+        stack.enter_context(started(self._node.net.popen([*DIES_WITH_US, *video], **quiet)))
         reader = [sys.executable, "-m", "tests.demo.node_counters", "/var/lib/spillway", "/sys/fs/bpf"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parents[1]), *sys.path]))}
         counters = stack.enter_context(started(self._node.popen(reader, env=environment, cwd=HERE.parents[1], **piped)))
-        calls = ["python3", str(HERE / "callers.py"), self._node.address, str(WEB_PORT), str(VOICE_PORT)]
+        calls = ["python3", str(HERE / "callers.py"), self._node.address, str(WEB_PORT), str(VIDEO_PORT)]
         time.sleep(0.5)  # the services listen
         callers = stack.enter_context(started(cluster.host("client").popen([*DIES_WITH_US, *calls], **piped)))
         self._counters, self._callers = Lines(counters), Lines(callers)
@@ -96,6 +96,7 @@ class Actors:
             at=time.monotonic(),
             sent=interface_counters("eth0", inside=netns(attacker)).tx_packets,
             lost=udp_counters(inside=netns(node)).full_buffers,
+            filter_at=self._counters.latest.get("at", 0.0),
             dropped=self._counters.latest.get("dropped", 0),
             would_drop=self._counters.latest.get("would_drop", 0),
         )
@@ -108,7 +109,7 @@ def netns(name: str) -> tuple[str, str]:
 
 @contextmanager
 def flood(cluster: Cluster) -> Iterator[Flood]:
-    """A DNS amplification from `attacker` to node1's voice port, for the time of the block and never longer than two minutes."""
+    """A DNS amplification from `attacker` to node1's video port, for the time of the block and never longer than two minutes."""
     under_way = start_flood(
         cluster.host("attacker").netns, "eth0", amplified_answers(cluster), FLOOD_RATE_PPS * FLOOD_MAX_S, FLOOD_RATE_PPS
     )
@@ -127,7 +128,7 @@ def amplified_answers(cluster: Cluster) -> list[bytes]:
     node, attacker = cluster.node(1), cluster.host("attacker")
     macs = (node.mac, attacker.mac)
     sources = random_sources("198.18", SOURCES, seed=9)
-    answers = udp4_flood(macs, sources, node.address, 53, VOICE_PORT, ANSWER_BYTES)
+    answers = udp4_flood(macs, sources, node.address, 53, VIDEO_PORT, ANSWER_BYTES)
     frames: list[bytes] = []
     for number, (source, answer) in enumerate(zip(sources, answers, strict=True)):
         frames.append(answer)

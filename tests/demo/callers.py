@@ -1,9 +1,9 @@
 """Customers of both services. Run by path on the traffic host `client`; one line of JSON a second says how they fare.
 
-    callers.py ADDRESS WEB_PORT VOICE_PORT
+    callers.py ADDRESS WEB_PORT VIDEO_PORT
 
 web: one connection and one request at a time, 20 a second, each given up after half a second.
-voice: 400 signed datagrams a second, each lost if its echo is not back within a quarter of a second.
+video: 400 signed datagrams a second, each lost if its echo is not back within a quarter of a second.
 """
 
 import http.client
@@ -13,11 +13,11 @@ import sys
 import threading
 import time
 
-from voice_server import SIGNATURE_BYTES, sign
+from video_server import SIGNATURE_BYTES, sign
 
 WEB_RATE, WEB_PATIENCE_S = 20, 0.5
-VOICE_RATE, VOICE_PATIENCE_S = 400, 0.25
-PAYLOAD = b"v" * 160  # 20 ms of G.711
+VIDEO_RATE, VIDEO_PATIENCE_S = 400, 0.25
+PAYLOAD = b"v" * 1200  # one packet of a picture
 
 
 class Tally:
@@ -25,7 +25,7 @@ class Tally:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.counts = {"web": [0, 0], "voice": [0, 0]}
+        self.counts = {"web": [0, 0], "video": [0, 0]}
 
     def add(self, service, asked, answered):
         with self.lock:
@@ -34,7 +34,7 @@ class Tally:
 
     def take(self):
         with self.lock:
-            taken, self.counts = self.counts, {"web": [0, 0], "voice": [0, 0]}
+            taken, self.counts = self.counts, {"web": [0, 0], "video": [0, 0]}
         return {service: {"asked": asked, "answered": answered} for service, (asked, answered) in taken.items()}
 
 
@@ -56,7 +56,7 @@ def call_web(address, port, tally):
         time.sleep(max(0.0, began + 1 / WEB_RATE - time.monotonic()))
 
 
-def call_voice(address, port, tally):
+def call_video(address, port, tally):
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.connect((address, port))
     line.setblocking(False)
@@ -72,7 +72,7 @@ def call_voice(address, port, tally):
             pass  # lost like any other
         waiting[number] = time.monotonic()
         hear(line, waiting, tally)
-        due += 1 / VOICE_RATE
+        due += 1 / VIDEO_RATE
         time.sleep(max(0.0, due - time.monotonic()))
 
 
@@ -86,16 +86,16 @@ def hear(line, waiting, tally):
             break
         if len(datagram) > SIGNATURE_BYTES and waiting.pop(int.from_bytes(datagram[:8], "big"), None) is not None:
             answered += 1
-    late = [number for number, sent in waiting.items() if time.monotonic() - sent > VOICE_PATIENCE_S]
+    late = [number for number, sent in waiting.items() if time.monotonic() - sent > VIDEO_PATIENCE_S]
     for number in late:
         del waiting[number]
     if answered or late:
-        tally.add("voice", answered + len(late), answered)
+        tally.add("video", answered + len(late), answered)
 
 
-def main(address, web_port, voice_port):
+def main(address, web_port, video_port):
     tally = Tally()
-    for caller, port in ((call_web, web_port), (call_voice, voice_port)):
+    for caller, port in ((call_web, web_port), (call_video, video_port)):
         threading.Thread(target=caller, args=(address, int(port), tally), daemon=True).start()
     due = time.monotonic()
     while True:

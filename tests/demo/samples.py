@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters at one moment, all ever growing. at: monotonic seconds. sent: of the attacker's card. lost: at full sockets."""
+    """Counters, all ever growing. at: monotonic seconds. sent: of the attacker's card. lost: at full sockets.
+
+    filter_at: when dropped and would_drop were read; somebody else reads them.
+    """
 
     at: float
     sent: int = 0
     lost: int = 0
+    filter_at: float = 0.0
     dropped: int = 0
     would_drop: int = 0
 
@@ -26,26 +30,27 @@ class Sample:
     would_drop: int
     dropped: int
     lost: int
-    voice: float | None
+    video: float | None
     web: float | None
 
 
 def make_sample(began: float, before: Reading, now: Reading, callers: Mapping[str, Mapping[str, int]]) -> Sample:
     """Return what happened between two readings. callers: asked and answered, by service."""
-    seconds = max(now.at - before.at, 0.001)
-
-    def rate(later: int, earlier: int) -> int:
-        return max(0, round((later - earlier) / seconds))
-
+    kernel_s, filter_s = now.at - before.at, now.filter_at - before.filter_at
     return Sample(
         at_s=now.at - began,
-        flood=rate(now.sent, before.sent),
-        would_drop=rate(now.would_drop, before.would_drop),
-        dropped=rate(now.dropped, before.dropped),
-        lost=rate(now.lost, before.lost),
-        voice=share(callers.get("voice", {})),
+        flood=rate(now.sent - before.sent, kernel_s),
+        would_drop=rate(now.would_drop - before.would_drop, filter_s),
+        dropped=rate(now.dropped - before.dropped, filter_s),
+        lost=rate(now.lost - before.lost, kernel_s),
+        video=share(callers.get("video", {})),
         web=share(callers.get("web", {})),
     )
+
+
+def rate(count: int, seconds: float) -> int:
+    """A second's worth; a counter that began anew has none."""
+    return max(0, round(count / seconds)) if seconds > 0 else 0
 
 
 def share(counts: Mapping[str, int]) -> float | None:

@@ -23,7 +23,7 @@ COLUMNS = (
     ("would drop /s", 14),
     ("dropped /s", 11),
     ("lost at socket /s", 18),
-    ("voice", 18),
+    ("video", 18),
     ("web", 17),
 )
 
@@ -82,7 +82,7 @@ class Screen:
         line = Text(f"{sample.at_s:3.0f} s")
         for number, style, (_, width) in zip(numbers, styles, COLUMNS[1:5], strict=True):
             line.append(f"{number:,}".rjust(width), style if number else "dim")
-        for share in (sample.voice, sample.web):
+        for share in (sample.video, sample.web):
             line.append("   ")
             line.append_text(bar(share))
         self.console.print(line)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
-from tests.cluster import Cluster
-from tests.demo.actors import ANSWER_BYTES, FLOOD_RATE_PPS, SOURCES, VOICE_PORT, Actors, flood
+from tests.cluster import Cluster, ClusterError
+from tests.demo.actors import ANSWER_BYTES, FLOOD_RATE_PPS, SOURCES, VIDEO_PORT, Actors, flood
 from tests.demo.product import EXAMPLE, FILTER, dropped_where, example_for, install, patch_mode
 from tests.demo.screen import Screen
-from tests.e2e.product import NAMESPACE, Product
+from tests.e2e.product import NAMESPACE, Product, TimedOut
 
 HOSTS = ("attacker", "client")
 PEACE_S, FLOOD_S, MONITOR_S, ENFORCE_S = 3, 6, 5, 8
@@ -18,6 +18,16 @@ IP_UDP_BYTES = 28
 def tell(screen: Screen, stack: ExitStack, cluster: Cluster) -> None:
     """Tell the whole story on a cluster that is up."""
     product = Product(cluster)
+    try:
+        scenes(screen, stack, product)
+    except TimedOut:
+        evidence(screen, product)
+        raise
+
+
+def scenes(screen: Screen, stack: ExitStack, product: Product) -> None:
+    """One after the other."""
+    cluster = product.cluster
     install_chart(screen, product)
     actors = peace(screen, cluster, stack)
     with flood(cluster):
@@ -26,6 +36,18 @@ def tell(screen: Screen, stack: ExitStack, cluster: Cluster) -> None:
         enforce(screen, product, actors)
         kubectl_says(screen, product)
     after(screen, actors)
+
+
+def evidence(screen: Screen, product: Product) -> None:
+    """Show what a person would look at when the story does not go on."""
+    for question in (
+        ("get", "pods", "-A", "-o", "wide"),
+        ("get", "floodfilters,nodedataplanes", "-o", "yaml"),
+        ("-n", NAMESPACE, "logs", "-l", "app.kubernetes.io/name=spillway", "--tail=15", "--prefix"),
+    ):
+        screen.command(f"kubectl {' '.join(question)}")
+        with suppress(ClusterError):
+            screen.output(product.kubectl(*question))
 
 
 def install_chart(screen: Screen, product: Product) -> None:
@@ -37,7 +59,7 @@ def install_chart(screen: Screen, product: Product) -> None:
 
 def peace(screen: Screen, cluster: Cluster, stack: ExitStack) -> Actors:
     screen.step("A quiet day")
-    screen.say("On node1: a web site, and a voice service that verifies each datagram's signature. Both have callers.")
+    screen.say("On node1: a web site, and a video service that verifies each datagram's signature. Both have callers.")
     actors = Actors(cluster, stack)
     screen.table_head()
     seconds(screen, actors, PEACE_S)
@@ -53,7 +75,7 @@ def flooded(screen: Screen, actors: Actors) -> None:
     screen.step("The flood")
     megabits = FLOOD_RATE_PPS * (ANSWER_BYTES + IP_UDP_BYTES) * 8 // 1_000_000
     screen.say(
-        f"A DNS amplification reaches for node1's port {VOICE_PORT}: up to {FLOOD_RATE_PPS:,} answers a second from"
+        f"A DNS amplification reaches for node1's port {VIDEO_PORT}: up to {FLOOD_RATE_PPS:,} answers a second from"
         f" {SOURCES} resolvers, {megabits} Mbit/s, every tenth with a fragment behind it. The callers' datagrams drown."
     )
     screen.table_head()

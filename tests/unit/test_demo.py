@@ -16,17 +16,17 @@ CLUSTER = SimpleNamespace(node=lambda _: SimpleNamespace(address="10.99.0.11", a
 
 
 def test_a_sample_is_rates_between_two_readings():
-    before = Reading(at=10.0, sent=1000, lost=50, dropped=0, would_drop=500)
-    now = Reading(at=12.0, sent=61_000, lost=50, dropped=20_000, would_drop=600)
-    callers = {"voice": {"asked": 400, "answered": 300}, "web": {"asked": 0, "answered": 0}}
+    before = Reading(at=10.0, sent=1000, lost=50, filter_at=9.0, dropped=0, would_drop=500)
+    now = Reading(at=12.0, sent=61_000, lost=50, filter_at=13.0, dropped=20_000, would_drop=600)
+    callers = {"video": {"asked": 400, "answered": 300}, "web": {"asked": 0, "answered": 0}}
     sample = make_sample(4.0, before, now, callers)
-    assert (sample.at_s, sample.flood, sample.dropped, sample.would_drop, sample.lost) == (8.0, 30_000, 10_000, 50, 0)
-    assert sample.voice == 0.75 and sample.web is None
+    assert (sample.at_s, sample.flood, sample.dropped, sample.would_drop, sample.lost) == (8.0, 30_000, 5_000, 25, 0)
+    assert sample.video == 0.75 and sample.web is None
 
 
 def test_a_counter_that_began_anew_is_no_negative_rate():
-    sample = make_sample(0.0, Reading(at=1.0, dropped=500), Reading(at=2.0, dropped=0), {})
-    assert sample.dropped == 0 and sample.voice is None
+    sample = make_sample(0.0, Reading(at=1.0, filter_at=1.0, dropped=500), Reading(at=2.0, filter_at=2.0, dropped=0), {})
+    assert sample.dropped == 0 and sample.video is None
 
 
 @pytest.mark.parametrize(("share", "text"), [(1.0, "██████████ 100%"), (0.42, "████░░░░░░  42%"), (0.0, "░░░░░░░░░░   0%")])
