@@ -82,7 +82,7 @@ def _impossible(wishes: Mapping[str, Wish], specs: Mapping[str, ProgramSpec], gi
 def impossible(spec: ProgramSpec) -> SpillwayError | None:
     """Return why no text can be written for a program, or None."""
     try:
-        source_of(spec)
+        digest_of(spec)
     except SpillwayError as error:
         return error
     return None
@@ -175,13 +175,13 @@ def _unit(member: Member, table: SlotTable) -> FilterUnit:
     return FilterUnit(order.name, order.uid, member.content, table.mode_slot(order.uid), rules)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def source_of(spec: ProgramSpec) -> str:
     """Return a program's text; kept, because every plan asks for it again."""
     return generate(spec)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def digest_of(spec: ProgramSpec) -> str:
     """Return the digest of a program's text."""
     return digest(source_of(spec))

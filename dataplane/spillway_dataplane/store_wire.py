@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import Any
 
 from spillway_crds.orders import Totals
-from spillway_dataplane.counts import CountBook
+from spillway_dataplane.counts import CountBook, numbers
 from spillway_dataplane.filter.slots import RuleKey, SlotTable
 from spillway_dataplane.records import InterfaceRecord, MemberRecord, Records
 
@@ -61,10 +61,10 @@ def encode_book(book: CountBook) -> dict[str, Any]:
     """Return a CountBook as JSON."""
     return {
         "countsFor": book.counts_for,
-        "bases": [[key.uid, key.rule, *astuple(totals)] for key, totals in book.bases.items()],
-        "left": [[uid, *astuple(totals)] for uid, totals in book.left.items()],
-        "starts": [[*place, *astuple(totals)] for place, totals in book.starts.items()],
-        "latest": [[*place, *astuple(totals)] for place, totals in book.latest.items()],
+        "bases": [[key.uid, key.rule, *numbers(totals)] for key, totals in book.bases.items()],
+        "left": [[uid, *numbers(totals)] for uid, totals in book.left.items()],
+        "starts": [[*place, *numbers(totals)] for place, totals in book.starts.items()],
+        "latest": [[*place, *numbers(totals)] for place, totals in book.latest.items()],
     }
 
 
