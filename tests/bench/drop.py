@@ -112,7 +112,7 @@ def bare_drop(pair: NetnsPair) -> Iterator[None]:
 @contextmanager
 def nftables(pair: NetnsPair) -> Iterator[None]:
     lines = "\n".join(f"ip daddr 203.0.113.0/24 udp sport {port} meta length >= 40 counter drop" for port in PORTS)
-    table = f"table ip bench {{ chain raw {{ type filter hook prerouting priority raw;\n{lines}\n }} }}"
+    table = f"table ip bench {{ chain raw {{ type filter hook prerouting priority raw;\n{lines}\n }}\n}}"
     subprocess.run(["ethtool", "-K", pair.ifname, "gro", "on"], check=True)  # or a veth takes no live frames without XDP
     subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True)
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.cluster import Cluster
 from tests.e2e.product import Product
+
+KEEP = bool(os.environ.get("KEEP"))  # for work on one test: the cluster stays, and the next run finds it
 
 
 @pytest.fixture(scope="session")
@@ -17,14 +21,15 @@ def cluster() -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
-        cluster.down()
+        if not KEEP:
+            cluster.down()
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Product:
     """The chart, installed with its default values but for the images; dataplane pods are ready on every node."""
     product = Product(cluster)
-    product.install()
+    product.install(upgrade=product.is_installed())
     product.wait_pods_ready()
     return product
 
@@ -35,3 +40,13 @@ def product(installed: Product) -> Iterator[Product]:
     installed.delete_filters()
     yield installed
     installed.delete_filters()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """A failed test shows what the product said: objects, events and logs."""
+    report: Any = yield
+    found = getattr(item, "funcargs", {}).get("installed")
+    if report.when == "call" and report.failed and isinstance(found, Product):
+        report.sections.append(("the product at that moment", found.describe()))
+    return report

@@ -61,6 +61,26 @@ class Product:
     def uninstall(self, *flags: str) -> str:
         return self.cluster.helm("uninstall", "spillway", "-n", NAMESPACE, *flags)
 
+    def is_installed(self) -> bool:
+        return "spillway" in self.cluster.helm("list", "-n", NAMESPACE, "-q").split()
+
+    def describe(self) -> str:
+        """What a person would look at when something is wrong. Never raises."""
+        logs = ("-n", NAMESPACE, "logs", "--prefix", "--tail=25", "-l")
+        asked = (
+            ("get", "floodfilters,nodedataplanes", "-o", "yaml"),
+            ("get", "pods,daemonsets,jobs", "-n", NAMESPACE, "-o", "wide"),
+            (*logs, "app.kubernetes.io/component=operator"),
+            (*logs, DATAPLANE_PODS),
+        )
+        return "\n".join(self._try(*each) for each in asked)
+
+    def _try(self, *args: str) -> str:
+        try:
+            return self.kubectl(*args)
+        except Exception as error:  # the API server may be what is wrong
+            return f"{args}: {error}"
+
     def wait_pods_ready(self) -> None:
         """Wait for both Deployments' and the DaemonSet's pods."""
         self.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/spillway-operator", "--timeout=180s")

@@ -206,7 +206,7 @@ def passes(cluster: Cluster) -> bool:
 def agent_cut_off(cluster: Cluster) -> Iterator[None]:
     """The agent of node1 reaches no API server: its way is the service address, which the kubelet does not use."""
     inside = cluster.node(1)
-    rule_text = "table ip cut_off { chain out { type filter hook output priority raw; ip daddr 10.96.0.1 drop\n } }"
+    rule_text = "table ip cut_off { chain out { type filter hook output priority raw; ip daddr 10.96.0.1 drop\n }\n}"
     inside.run(["nft", "-f", "-"], input=rule_text)
     try:
         yield

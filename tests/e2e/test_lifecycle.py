@@ -45,7 +45,7 @@ def enforcing(product: Product, cluster: Cluster) -> Product:
 def installed_again(product: Product) -> Iterator[None]:
     """Whatever the test removes, the next test finds the product installed."""
     yield
-    if "spillway" not in product.cluster.helm("list", "-n", NAMESPACE, "-q"):
+    if not product.is_installed():
         product.install()
     product.wait_pods_ready()
 

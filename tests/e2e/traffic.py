@@ -46,7 +46,7 @@ def _packets(rule: Mapping[str, object]) -> int:
 def witness(cluster: Cluster, node: int, *ports: int) -> Iterator[Witness]:
     """Call a witness on a node for these destination ports; it is gone at the end."""
     lines = "\n".join(f'udp dport {port} counter comment "{port}"' for port in ports)
-    chain = f"table ip {TABLE} {{ chain raw {{ type filter hook prerouting priority raw;\n{lines}\n }} }}"
+    chain = f"table ip {TABLE} {{ chain raw {{ type filter hook prerouting priority raw;\n{lines}\n }}\n}}"
     inside = cluster.node(node)
     inside.run(["nft", "-f", "-"], input=chain)
     try:
