@@ -8,6 +8,7 @@ from __future__ import annotations
 
 SWITCH = "spw-sw"  # network namespace of the bridge and the control plane
 BRIDGE = "br0"
+BRIDGE_MAC = "02:0a:63:00:00:01"
 HOST_LINK = "spw-host"  # the machine's own link to the switch
 NODE_LINK = "eth0"
 QUEUES = 4

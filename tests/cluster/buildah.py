@@ -45,9 +45,18 @@ Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
 
 
 def isolated(cache: Cache, *args: str | Path) -> list[str]:
-    """A command of the containers family with the cache's own settings."""
+    """A command of the containers family with the cache's own settings and mounts; it dies with this process."""
     settings = {name: cache.containers / file for name, (file, _) in SETTINGS.items()}
-    return words("unshare", "--mount", "env", *(f"{name}={file}" for name, file in settings.items()), *args)
+    return words(
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "env",
+        *(f"{name}={file}" for name, file in settings.items()),
+        *args,
+    )
 
 
 def buildah(cache: Cache, *args: str | Path) -> list[str]:
@@ -113,6 +122,7 @@ def build_image(cache: Cache, name: str, dockerfile: Path, tag: str) -> None:
     mounts = [mount.argument for mount in machine_mounts(cache.containers / "settings")]
     flags = ["--layers", "--pull=false", "--isolation=chroot", "--network=host", f"--signature-policy={policy}"]
     ignored = f"--ignorefile={dockerfile.with_name('Dockerfile.dockerignore')}"
+    run(buildah(cache, "rm", "--all"))  # what interrupted builds left
     argv = buildah(cache, "build", *flags, *mounts, ignored, "--file", dockerfile, "--tag", tag, REPOSITORY)
     logged(argv, cache.logs / f"{name}.log")
 

@@ -78,7 +78,7 @@ def wait_api_ready(home: Home) -> None:
 
 
 def api_answers(home: Home) -> bool:
-    return call_kubectl(home, "get", "--raw=/readyz", "--request-timeout=2s").stdout == "ok"
+    return probe(home, "--raw=/readyz") == "ok"
 
 
 # ---- kubectl and helm -------------------------------------------------------------------------------------------------
@@ -107,16 +107,21 @@ def checked(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+def probe(home: Home, *args: str) -> str:
+    """What `kubectl get` says; "" if there is no answer within moments. For waiting: asked again and again."""
+    return call_kubectl(home, "get", *args, "--request-timeout=3s").stdout
+
+
 def nodes_ready(home: Home, count: int) -> bool:
     path = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
-    return call_kubectl(home, "get", "nodes", "-o", path).stdout.split() == ["True"] * count
+    return probe(home, "nodes", "-o", path).split() == ["True"] * count
 
 
 def node_ready(home: Home, name: str) -> bool:
     path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-    return call_kubectl(home, "get", "node", name, "-o", path).stdout == "True"
+    return probe(home, "node", name, "-o", path) == "True"
 
 
 def default_account_exists(home: Home) -> bool:
     """Pods need it, and it comes a moment after the nodes are Ready."""
-    return call_kubectl(home, "get", "serviceaccount", "default").returncode == 0
+    return probe(home, "serviceaccount", "default", "-o", "name") != ""

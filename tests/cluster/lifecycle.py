@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from tests.cluster.network import (
     remove_netns,
     remove_port,
 )
-from tests.cluster.nodes import NODE_DISK, node_init, power_off, power_on, remove_remains
+from tests.cluster.nodes import NODE_DISK, node_init, power_off, power_on, remove_remains, start_machine, start_services
 from tests.cluster.pki import make_pki
 from tests.cluster.processes import is_alive
 from tests.cluster.products import remove
@@ -47,6 +48,7 @@ from tests.cluster.state import Shape, State, change_shape, changing, read_state
 
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")  # shared by all nodes' kubelets; the default 128 is too few
 ENOUGH_INOTIFY = 8192
+AT_ONCE = 4  # threads; each waits more than it works
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -83,18 +85,31 @@ def start(home: Home, cache: Cache, shape: Shape, template: Path, pause: Path) -
     refuse_strangers()
     with undone_on_failure(lambda: give_up(home, cache)):
         state = prepare(home, cache, shape, template, pause)
+        make_pki(home)
+        make_network(shape)
         with step("starting the control plane"):
-            make_pki(home)
-            make_switch(shape.mtu_bytes)
-            for position, name in enumerate(shape.hosts):
-                make_host_link(name, position, shape.mtu_bytes)
-            start_control_plane(home)
+            start_machines(home, state, template)
         with step(f"starting {shape.nodes} nodes"):
             for index in state.nodes:
-                power_on(home, index, shape.mtu_bytes, template)
+                start_services(home, index)
             make_routes(state.nodes, shape.hosts)
             wait_complete(home, shape.nodes)
         write_state(home, replace(state, complete=True))
+
+
+def make_network(shape: Shape) -> None:
+    make_switch(shape.mtu_bytes)
+    for position, name in enumerate(shape.hosts):
+        make_host_link(name, position, shape.mtu_bytes)
+
+
+def start_machines(home: Home, state: State, template: Path) -> None:
+    """The control plane and the nodes up to containerd, side by side: they do not need each other yet."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started = [pool.submit(start_control_plane, home)]
+        started += [pool.submit(start_machine, home, index, state.shape.mtu_bytes, template) for index in state.nodes]
+        for each in started:
+            each.result()
 
 
 def wait_complete(home: Home, nodes: int) -> None:

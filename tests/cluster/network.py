@@ -13,6 +13,7 @@ from tests.cluster.addresses import (
     API_ADDRESS6,
     API_PORT,
     BRIDGE,
+    BRIDGE_MAC,
     HOST_LINK,
     MACHINE_ADDRESS,
     NODE_LINK,
@@ -54,9 +55,14 @@ def in_netns(netns: str) -> list[str]:
 
 
 def make_switch(mtu_bytes: int) -> None:
-    """The bridge, the control plane's addresses on it, and the machine's link to it."""
+    """The bridge, the control plane's addresses on it, and the machine's link to it.
+
+    The bridge has an address of its own: it would take the lowest of its ports' otherwise, another one with each port that
+    comes or goes, and its neighbours would send to the old one for half a minute.
+    """
     ip("", "netns", "add", SWITCH)
-    ip(SWITCH, "link", "add", BRIDGE, "mtu", str(mtu_bytes), "type", "bridge", "mcast_snooping", "0")
+    own = ["address", BRIDGE_MAC, "mtu", str(mtu_bytes)]
+    ip(SWITCH, "link", "add", BRIDGE, *own, "type", "bridge", "mcast_snooping", "0")
     ip(SWITCH, "link", "set", "lo", "up")
     ip(SWITCH, "link", "set", BRIDGE, "up")
     ip(SWITCH, "addr", "add", f"{API_ADDRESS}/24", "dev", BRIDGE)

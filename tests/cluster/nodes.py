@@ -116,10 +116,19 @@ def store_path(folder: Path) -> Path:
 
 def power_on(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
     """Start a node, for the first time or after a power cut. `template`: the image store that a new node clones."""
+    start_machine(home, index, mtu_bytes, template)
+    start_services(home, index)
+
+
+def start_machine(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
+    """All of a node that needs no API server, up to a containerd that answers."""
     make_disk(home, index, mtu_bytes, template)
     make_node_link(index, mtu_bytes)
     boot(home, index)
-    start_services(home, index)
+    write_configurations(home, index)
+    start_service(home, index, "containerd", ["--config", f"{home.node(index)}/containerd.toml"])
+    ready = [*ctr(home, index), "version"]
+    wait_for("containerd", lambda: succeeds(ready), 30, service_log(home, index, "containerd"))
 
 
 def make_disk(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
@@ -202,11 +211,7 @@ def ctr(home: Home, index: int) -> list[str]:
 
 
 def start_services(home: Home, index: int) -> None:
-    """containerd first: a kubelet that does not find it gives up."""
-    write_configurations(home, index)
-    start_service(home, index, "containerd", ["--config", f"{home.node(index)}/containerd.toml"])
-    ready = [*ctr(home, index), "version"]
-    wait_for("containerd", lambda: succeeds(ready), 30, service_log(home, index, "containerd"))
+    """Last, for a kubelet that finds no containerd gives up, and one that finds no API server waits long."""
     start_kubelet(home, index)
     start_service(home, index, "kube-proxy", [f"--config={home.node(index)}/kube-proxy.json"])
 
