@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -300,3 +301,14 @@ def test_hold_stays_gives_way_to_an_agent_and_ends_when_told(machine):
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_check_compiles_and_asks_the_verifier_without_attaching(machine):
+    machine.write("dns.json", FILTER)
+    words = [*MODULE, "check", "--compile", "-o", "json", str(machine.folder)]
+    environment = {**os.environ, "SPILLWAY_BPFFS": str(machine.pair.bpffs)}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == Exit.OK, done.stdout
+    (program,) = json.loads(done.stdout)["programs"]
+    assert program["instructions"] > 100 and "refusal" not in program
+    assert hook(machine)["state"] == "none"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spillway_dataplane.cli import check
 from spillway_dataplane.cli import main as entry
 from spillway_dataplane.cli.exits import MEANINGS, Exit
 from spillway_dataplane.cli.main import COMMANDS, main
@@ -147,3 +148,9 @@ def test_check_imports_neither_bcc_nor_netlink_nor_kubernetes_nor_libbpf():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
+
+
+def test_compiling_without_bcc_says_what_is_missing(capsys, monkeypatch):
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    assert main(["check", "--compile", str(EXAMPLES)]) == Exit.REFUSED
+    assert capsys.readouterr().err == "spillway: check --compile: needs bcc (Debian: python3-bpfcc)\n"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spillway_crds.errors import InvalidIntent, SpillwayError
+from spillway_crds.errors import InvalidIntent, KernelError, SpillwayError
 from spillway_crds.failsafe import flows
 from spillway_crds.filters import FloodFilter
 from spillway_dataplane.cli.describe import DEFAULT_ROUTES
@@ -85,6 +86,10 @@ def _verified(made: ProgramPreview, source: str, bpffs: Path) -> ProgramPreview:
     try:
         artifact = compile_source(source)
         Datapath(bpffs / "spillway").load_check(artifact)
+    except KernelError as error:
+        if error.errno == errno.EPERM:  # no verdict on the manifest: we may not ask
+            raise
+        return replace(made, refusal=str(error))
     except SpillwayError as error:
         return replace(made, refusal=str(error))
     return replace(made, instructions=instructions(artifact))
