@@ -37,9 +37,9 @@ class Memory:
         self.records = Records()
         self.book = CountBook()
         self.cluster_peers = ClusterPeers()
-        self.peer_problems: tuple[str, ...] = ()
         self.endpoints: frozenset[Endpoint] = frozenset()
         self.switched_off = False
+        self._peer_data: Mapping[str, str] | None = None
         self._written: dict[str, object] = {}
 
     def restore(self) -> None:
@@ -62,10 +62,8 @@ class Memory:
         except ValueError:
             LOG.warning("the saved API endpoints cannot be read")
         if isinstance(data := raw.get("data"), dict):
-            self.cluster_peers, self.peer_problems = read_cluster_peers(data)
+            self.cluster_peers, _ = read_cluster_peers(data)
             self._peer_data = data
-
-    _peer_data: Mapping[str, str] | None = None
 
     def _read_revisions(self) -> Mapping[str, FilterContent]:
         found = {}
@@ -112,7 +110,9 @@ class Memory:
     def take_peers(self, data: Mapping[str, str]) -> None:
         """Remember who the operator says the failsafe peers are."""
         self._peer_data = dict(data)
-        self.cluster_peers, self.peer_problems = read_cluster_peers(data)
+        self.cluster_peers, problems = read_cluster_peers(data)
+        for problem in problems:
+            LOG.warning("ConfigMap spillway-peers: %s", problem)
         self._write_peers()
 
     def take_endpoints(self, endpoints: frozenset[Endpoint]) -> None:
