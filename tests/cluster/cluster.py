@@ -11,6 +11,7 @@ from tests.cluster import control_plane, lifecycle
 from tests.cluster.building import Built, build_all, build_one_image
 from tests.cluster.errors import ClusterError
 from tests.cluster.images import DEFAULT_TAG, BuiltImage, Images
+from tests.cluster.interruption import signals
 from tests.cluster.layout import Home, cache, home
 from tests.cluster.nodes import ctr, store_path
 from tests.cluster.places import Host, Node
@@ -163,7 +164,7 @@ def found_up(where: Home, shape: Shape) -> bool:
 
 def take_down() -> None:
     """Take down whatever cluster there is, whole or in part; it is no error if there is none."""
-    with changing(home()), lifecycle.signals(signal.SIG_IGN):
+    with changing(home()), signals(signal.SIG_IGN):
         there = lifecycle.tear_down(home())
     say("the cluster is down" if there else "no cluster was up")
 

@@ -7,16 +7,13 @@ believes to have made.
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from tests.cluster.addresses import HOST_LINK, MAX_HOSTS, MAX_NODES, SWITCH, host_netns, host_port, node_name, node_netns
+from tests.cluster.boot import NODE_DISK
 from tests.cluster.cgroups import restore_root, root_handed_on
 from tests.cluster.control_plane import (
     COMPONENTS,
@@ -28,6 +25,7 @@ from tests.cluster.control_plane import (
     start_control_plane,
 )
 from tests.cluster.errors import ClusterError, NotUp
+from tests.cluster.interruption import undone_on_failure
 from tests.cluster.layout import Cache, Home
 from tests.cluster.network import (
     make_host_link,
@@ -38,7 +36,7 @@ from tests.cluster.network import (
     remove_netns,
     remove_port,
 )
-from tests.cluster.nodes import NODE_DISK, node_init, power_off, power_on, remove_remains, start_machine, start_services
+from tests.cluster.nodes import node_init, power_off, power_on, remove_remains, start_machine, start_services
 from tests.cluster.pki import make_pki
 from tests.cluster.processes import is_alive
 from tests.cluster.products import remove
@@ -49,7 +47,6 @@ from tests.cluster.state import Shape, State, change_shape, changing, read_state
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")  # shared by all nodes' kubelets; the default 128 is too few
 ENOUGH_INOTIFY = 8192
 AT_ONCE = 4  # threads; each waits more than it works
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 # ---- coming -----------------------------------------------------------------------------------------------------------
@@ -231,37 +228,3 @@ def restore_machine(state: State) -> None:
 def netns_names(state: State) -> list[str]:
     """Every network namespace of a cluster."""
     return [SWITCH, *map(host_netns, state.shape.hosts), *map(node_netns, state.nodes)]
-
-
-# ---- interruption -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def undone_on_failure(undo: Callable[[], object]) -> Iterator[None]:
-    """Run the block; if it fails or somebody stops it, undo what it did, undisturbed, and let the failure go on."""
-    with signals(stop):
-        try:
-            yield
-        except BaseException:
-            say("interrupted or failed: taking down what was made")
-            with signals(signal.SIG_IGN):  # the programs started here inherit it
-                undo()
-            raise
-
-
-def stop(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
-
-
-@contextmanager
-def signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
-    """Handle the signals that end a program in one way for a while. Only a main thread can, and gets them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in STOPPING}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -1,7 +1,6 @@
 """One node: namespaces with their own process 1, containerd, kubelet and kube-proxy, a disk that outlives a power cut.
 
-The machine's root file system is every node's root; what must differ is covered by the node's own mounts. A power cut takes
-processes, mounts and the network card at once; the disk stays.
+A power cut takes processes, mounts and the network card at once; the disk stays.
 """
 
 from __future__ import annotations
@@ -11,21 +10,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.cluster.addresses import node_name, node_netns, node_port
+from tests.cluster.boot import NODE_DISK, boot_script, disk_path
 from tests.cluster.cgroups import (
     SYSTEM,
-    Hierarchies,
     complete_v2,
     groups_of,
     make_groups,
     members,
-    mount_commands,
     observe_hierarchies,
     remove_groups,
 )
 from tests.cluster.configs import (
     CNI_CONFIGURATION,
     CONTAINERD_SOCKET,
-    STATIC_PODS,
     containerd_configuration,
     kube_proxy_configuration,
     kubelet_arguments,
@@ -39,67 +36,6 @@ from tests.cluster.pki import issue_kubeconfig, node_identity
 from tests.cluster.processes import ProcessRecord, children, identify, is_alive, kill, read_record, spawn
 from tests.cluster.shell import succeeds, wait_for, words
 from tests.cluster.stores import clone
-
-NODE_DISK = (
-    "/var/lib/kubelet",
-    "/var/lib/cni",
-    "/var/lib/spillway",
-    "/var/log/pods",
-    "/var/log/containers",
-    CNI_CONFIGURATION,
-    STATIC_PODS,
-)
-KERNEL_SETTINGS = {  # kubelet writes these; they are the whole machine's, so it gets files of its own to write
-    "vm/overcommit_memory": "1",
-    "vm/panic_on_oom": "0",
-    "kernel/panic": "10",
-    "kernel/panic_on_oops": "1",
-    "kernel/keys/root_maxkeys": "1000000",
-    "kernel/keys/root_maxbytes": "25000000",
-}
-SERVICES = ("containerd", "kubelet", "kube-proxy")
-BOOT = """\
-set -e
-mount --make-rprivate /
-umount -R /run/netns 2>/dev/null || true
-umount -R -l /sys
-mount -t sysfs sysfs /sys
-{groups}
-mount -t bpf bpf /sys/fs/bpf
-mount -t tmpfs tmpfs /run
-mkdir -p /run/netns /run/sysctl
-{disk}
-{settings}
-sysctl -qw net.ipv4.ip_forward=1
-hostname {name}
-mount --make-rshared /
-touch {ready}
-exec {pause}
-"""
-
-
-def boot_script(hierarchies: Hierarchies, home: Home, index: int) -> str:
-    """What a node's process 1 does before it becomes the pause program. Pure."""
-    folder = home.node(index)
-    return BOOT.format(
-        groups=mount_commands(hierarchies),
-        disk="\n".join(f"mount --bind {disk_path(folder, path)} {path}" for path in NODE_DISK),
-        settings="\n".join(map(setting_commands, KERNEL_SETTINGS.items())),
-        name=node_name(index),
-        ready=folder / "ready",
-        pause=home.bin / "pause",
-    )
-
-
-def setting_commands(setting: tuple[str, str]) -> str:
-    name, value = setting
-    own = f"/run/sysctl/{name.replace('/', '.')}"
-    return f"printf '{value}\\n' > {own}; mount --bind {own} /proc/sys/{name}"
-
-
-def disk_path(folder: Path, path: str) -> Path:
-    """Where a node's own `path` lies on the machine."""
-    return folder / "disk" / path.lstrip("/")
 
 
 def record_path(home: Home, index: int, name: str) -> Path:

@@ -24,10 +24,11 @@ from tests.cluster.addresses import (
     node_netns,
     node_port,
 )
+from tests.cluster.boot import disk_path
 from tests.cluster.layout import Home
 from tests.cluster.lifecycle import kill_node, start_node
 from tests.cluster.network import NETNS, block_api, in_netns, unblock_api
-from tests.cluster.nodes import disk_path, inside, node_init, restart_kubelet
+from tests.cluster.nodes import inside, node_init, restart_kubelet
 from tests.cluster.shell import Argv, words
 from tests.cluster.state import changing
 
