@@ -125,9 +125,9 @@ def _failsafe(part: _Part) -> Failsafe:
     found = Failsafe(
         api_servers=part.texts("apiServers", default.api_servers, endpoint),
         admin_prefixes=part.texts("adminPrefixes", default.admin_prefixes, prefix),
-        ntp_servers=part.texts("ntpServers", default.ntp_servers, address),
-        dhcp_servers=part.texts("dhcpServers", default.dhcp_servers, address),
-        bgp_peers=part.texts("bgpPeers", default.bgp_peers, address),
+        ntp_servers=part.texts("ntpServers", default.ntp_servers, peer),
+        dhcp_servers=part.texts("dhcpServers", default.dhcp_servers, peer),
+        bgp_peers=part.texts("bgpPeers", default.bgp_peers, peer),
         flows=part.texts("flows", default.flows, flow_name),
         ceiling_pps=part.number("ceilingPacketsPerSecond", default.ceiling_pps),
     )
@@ -143,6 +143,11 @@ def address(text: str) -> str:
 def prefix(text: str) -> str:
     """One prefix without host bits. Raises ValueError."""
     return str(ip_network(text))
+
+
+def peer(text: str) -> str:
+    """An address or a prefix. Raises ValueError."""
+    return prefix(text) if "/" in text else address(text)
 
 
 def endpoint(text: str) -> str:

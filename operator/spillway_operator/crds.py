@@ -83,9 +83,8 @@ class Crds:
         return plural in await self._api.discover(names.API_VERSION)
 
     def _note_definition(self, plural: str, uid: str, created: str) -> None:
-        """NodeDataplanes need no grace: the operator makes those itself."""
         state = self._states[plural]
-        if state.uid and state.uid != uid and plural == names.FILTERS_PLURAL:
+        if state.uid and state.uid != uid:
             state.settled_at = time.monotonic() + RETURN_GRACE_S
         state.uid, state.since = uid, created
 

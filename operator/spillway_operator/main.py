@@ -7,6 +7,7 @@ when the CRD is back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -27,7 +28,7 @@ from spillway_operator.config import Config, read_config
 from spillway_operator.handlers import Watch
 from spillway_operator.health import Health
 from spillway_operator.leader import Lease, lease_api
-from spillway_operator.reconcile import Place, Reconciler, cancelled
+from spillway_operator.reconcile import Place, Reconciler
 
 log = logging.getLogger(__name__)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -109,7 +110,7 @@ async def _watch(reconciler: Reconciler, place: Place, working: asyncio.Task[Non
     failures = 0
     while not stopping.is_set():
         reconciler.crds_changed.clear()
-        watch, begun_at = Watch(reconciler.served_kinds, place.namespace, reconciler.take_event), _now()
+        watch, begun_at = Watch(reconciler.intake.served_kinds(), place.namespace, reconciler.intake.take_event), _now()
         watch.start()
         try:
             await first_of((watch.ended, working), (stopping, reconciler.crds_changed))
@@ -144,6 +145,13 @@ async def first_of(futures: Iterable[asyncio.Future[Any]], events: Iterable[asyn
     finally:
         for waiter in waiters:
             waiter.cancel()
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; what it raised is for whoever awaits it."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task
 
 
 def make_lease(place: Place) -> Lease:

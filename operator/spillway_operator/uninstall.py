@@ -24,6 +24,7 @@ from spillway_operator.crds import is_serving
 from spillway_operator.health import Health
 from spillway_operator.main import (
     BAD_CONFIG,
+    cancelled,
     config_from_environment,
     lose_lease,
     make_lease,
@@ -32,7 +33,7 @@ from spillway_operator.main import (
     set_up_logging,
 )
 from spillway_operator.plan import is_empty
-from spillway_operator.reconcile import Place, cancelled
+from spillway_operator.reconcile import Place
 from spillway_operator.sights import DataplaneSight, NodeSight
 from spillway_operator.wire import reduce_dataplane, reduce_node
 from spillway_operator.world import UNINSTALL_CONFIGMAP, UNINSTALL_OWNER_KEY

@@ -21,12 +21,12 @@ UNINSTALL_OWNER_KEY = "deployment"  # uid of the Deployment that is being uninst
 
 
 class World:
-    """deployment_uid: of the operator's own Deployment, empty outside a cluster. missing: CRDs that are gone or going."""
+    """deployment_uid: of the operator's own Deployment, empty outside a cluster. missing: plurals of CRDs that are not there."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.deployment_uid = ""
-        self.missing: set[str] = set()
+        self.missing: set[str] = {names.FILTERS_PLURAL, names.DATAPLANES_PLURAL}
         self.nodes: Cache[NodeSight] = Cache()
         self.filters: Cache[FilterSight] = Cache()
         self.dataplanes: Cache[DataplaneSight] = Cache()
