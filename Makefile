@@ -28,31 +28,31 @@ unit: setup ## Pure tests, no root
 kernel: setup ## The real verifier and veth pairs in network namespaces (root)
 	$(PYTEST) tests/kernel -q -m 'not long'
 
-e2e: setup image ## A real API server, kubelets, Helm and floods (root)
+e2e: setup ## A real API server, kubelets, Helm and floods (root)
 	$(PYTEST) tests/e2e -q -m 'not long'
 
-long: setup image ## Only the tests marked long
+long: setup ## Only the tests marked long
 	$(PYTEST) tests -q -m long
 
 fuzz: setup ## Random packets against random policies, kernel against plain matcher, until stopped
 	$(PYTHON) -m tests.fuzz
 
-bench: setup image ## Speed beside its peers, in one run; ONLY=id,id chooses rows; writes build/bench.json
+bench: setup ## Speed beside its peers, in one run; ONLY=id,id chooses rows; writes build/bench.json
 	$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 lint: setup ## ruff, mypy --strict, import contracts, shellcheck, helm lint, drift of generated files
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m importlinter.cli lint
+	.venv/bin/lint-imports
 	$(PYTHON) -m spillway_crds.schema --check
 	/usr/bin/python3 -S -c 'import collections'
 	shellcheck $(SHELL_SCRIPTS)
 	$(CLUSTER) build --only helm
 	$$($(CLUSTER) which helm) lint --strict charts/spillway
 
-image: setup ## Build the cluster's programs and both images into the user's cache
-	$(CLUSTER) build
+image: setup ## Build both images, as archives that `kind load image-archive` takes, into build/images
+	$(CLUSTER) build --archives build/images
 
 cluster-up: setup ## Start a real cluster on this machine; NODES=2
 	$(CLUSTER) up --nodes $(NODES)

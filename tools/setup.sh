@@ -11,7 +11,7 @@ packages=(
   buildah skopeo mmdebstrap gcc libc6-dev              # images without a registry
   procps kmod                                          # sysctl, ps, modprobe
   bpftool tcpdump hping3 libpcap0.8 nftables xdp-tools # other people's tools that tests and benches compare with
-  shellcheck git make
+  shellcheck git make curl
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }

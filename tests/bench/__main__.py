@@ -16,7 +16,7 @@ from tests.bench.rows import Row, write_json
 ROWS: dict[str, Callable[[], Row]] = {
     "drop-e2e": drop.drop_end_to_end,
     "change-node": agent.change_node,
-    "agent-memory": agent.agent_memory,
+    "agent-memory": ready.agent_memory,
     "apply-ready": ready.apply_ready,
 }
 RESULT = Path("build/bench.json")
