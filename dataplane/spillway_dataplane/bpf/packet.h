@@ -46,7 +46,7 @@ struct packet {
 	u32 watched_slots[MAX_FILTERS];
 	u32 unused;
 	u64 candidates;  /* failsafe flows that the packet belongs to if its source is one of their peers */
-	u64 window[5];   /* the header that is being read, network order */
+	u64 window[5];   /* a header that lies beyond the first buffer, copied */
 	u32 peers;       /* who the source is, bits of Peers */
 	struct peer_key peer; /* its address lies at a multiple of eight */
 };

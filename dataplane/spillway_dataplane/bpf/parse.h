@@ -22,19 +22,20 @@ static __always_inline bool is_extension(u32 header)
 static __always_inline enum packet_kind parse_ipv4(struct xdp_md *context, packet_t *packet)
 {
 	u32 start = packet->offset;
-	if (!read_header(context, packet, start, 20))
+	bytes_t ip = read_header(context, packet, start, 20);
+	if (!ip)
 		return PACKET_MALFORMED;
-	u32 header = (byte_at(packet, 0) & 15) << 2, total = short_at(packet, 2), fragment = short_at(packet, 6);
-	if (byte_at(packet, 0) >> 4 != 4 || header < 20 || total < header || start + total > packet->frame_bytes)
-		return PACKET_MALFORMED;
+	u32 version = ip[0] >> 4, header = (ip[0] & 15) << 2, total = short_at(ip, 2), fragment = short_at(ip, 6);
 	packet->family = 4;
 	packet->ip_bytes = total;
 	packet->offset = start + header;
 	packet->ip_end = start + total;
-	packet->hop_limit = byte_at(packet, 8);
-	packet->protocol = byte_at(packet, 9);
-	packet->source[0] = word_at(packet, 12);
-	packet->destination[0] = word_at(packet, 16);
+	packet->hop_limit = ip[8];
+	packet->protocol = ip[9];
+	packet->source[0] = word_at(ip, 12);
+	packet->destination[0] = word_at(ip, 16);
+	if (version != 4 || header < 20 || total < header || !frame_holds(context, packet, start + total))
+		return PACKET_MALFORMED;
 	if (fragment & 0x1fff) {
 		packet->fragment = FRAGMENT_LATER;
 		return PACKET_IP;
@@ -47,20 +48,21 @@ static __always_inline enum packet_kind parse_ipv4(struct xdp_md *context, packe
 static __always_inline bool skip_extension(struct xdp_md *context, packet_t *packet)
 {
 	u32 offset = packet->offset, kind = packet->protocol, length = 8;
-	if (offset + 8 > packet->ip_end || !read_header(context, packet, offset, 8))
+	bytes_t header = read_header(context, packet, offset, 8);
+	if (offset + 8 > packet->ip_end || !header)
 		return false;
 	if (kind == EXTENSION_FRAGMENT) {
-		u32 fragment = short_at(packet, 2);
+		u32 fragment = short_at(header, 2);
 		if (fragment >> 3)
 			packet->fragment = FRAGMENT_LATER;
 		else if (fragment & 1)
 			packet->fragment = FRAGMENT_FIRST;
 	} else if (kind == EXTENSION_AUTHENTICATION) {
-		length = (byte_at(packet, 1) + 2) << 2;
+		length = (header[1] + 2) << 2;
 	} else {
-		length = (byte_at(packet, 1) + 1) << 3;
+		length = (header[1] + 1) << 3;
 	}
-	packet->protocol = byte_at(packet, 0);
+	packet->protocol = header[0];
 	packet->offset = offset + length;
 	return offset + length <= packet->ip_end;
 }
@@ -84,30 +86,33 @@ unparsed:
 	return PACKET_IP;
 }
 
-static __always_inline u64 long_at(packet_t *packet, const u32 word)
-{
-	return __builtin_bswap64(packet->window[word]);
-}
-
 static __always_inline enum packet_kind parse_ipv6(struct xdp_md *context, packet_t *packet)
 {
 	u32 start = packet->offset;
-	if (!read_header(context, packet, start, 40))
+	bytes_t ip = read_header(context, packet, start, 40);
+	if (!ip)
 		return PACKET_MALFORMED;
-	u32 total = 40 + short_at(packet, 4);
-	if (byte_at(packet, 0) >> 4 != 6 || start + total > packet->frame_bytes)
-		return PACKET_MALFORMED;
+	u32 version = ip[0] >> 4, total = 40 + short_at(ip, 4);
 	packet->family = 6;
+	packet->fragment = FRAGMENT_NONE;
 	packet->ip_bytes = total;
 	packet->offset = start + 40;
 	packet->ip_end = start + total;
-	packet->hop_limit = byte_at(packet, 7);
-	packet->protocol = byte_at(packet, 6);
-	packet->source[0] = long_at(packet, 1);
-	packet->source[1] = long_at(packet, 2);
-	packet->destination[0] = long_at(packet, 3);
-	packet->destination[1] = long_at(packet, 4);
+	packet->hop_limit = ip[7];
+	packet->protocol = ip[6];
+	packet->source[0] = long_at(ip, 8);
+	packet->source[1] = long_at(ip, 16);
+	packet->destination[0] = long_at(ip, 24);
+	packet->destination[1] = long_at(ip, 32);
+	if (version != 6 || !frame_holds(context, packet, start + total))
+		return PACKET_MALFORMED;
 	return parse_chain(context, packet);
+}
+
+static __always_inline u32 read_ethertype(struct xdp_md *context, packet_t *packet, const u32 offset)
+{
+	bytes_t type = read_header(context, packet, offset, 2);
+	return type ? short_at(type, 0) : 0;
 }
 
 static __always_inline bool is_tag(u32 type)
@@ -118,37 +123,32 @@ static __always_inline bool is_tag(u32 type)
 /* Return the EtherType behind up to two VLAN tags, and in packet->offset where its payload starts; 0 if the frame ends before. */
 static __always_inline u32 parse_ethernet(struct xdp_md *context, packet_t *packet)
 {
-	u32 type = read_short(context, packet, 12);
+	u32 type = read_ethertype(context, packet, 12);
 	packet->offset = 14;
 	if (!is_tag(type))
 		return type;
-	type = read_short(context, packet, 16);
+	type = read_ethertype(context, packet, 16);
 	packet->offset = 18;
 	if (!is_tag(type))
 		return type;
 	packet->offset = 22;
-	return read_short(context, packet, 20);
+	return read_ethertype(context, packet, 20);
 }
 
-static __always_inline void forget_packet(struct xdp_md *context, packet_t *packet)
+/* Fields that the packet turned out not to have. What an earlier packet left there is not seen otherwise: rules and flows that
+ * name a field name the protocols that have it. */
+static __always_inline void forget_fields(packet_t *packet)
 {
-	packet->frame_bytes = xdp_get_buff_len(context);
-	packet->queue = context->rx_queue_index;
-	packet->protocol = UNKNOWN_PROTOCOL;
 	packet->source_port = packet->destination_port = UNKNOWN_PORT;
 	packet->tcp_flags = 0;
 	packet->icmp_type = packet->icmp_code = UNKNOWN_ICMP;
-	packet->fragment = FRAGMENT_NONE;
-	packet->left = 0;
-	packet->verdict = XDP_PASS;
-	packet->watched = 0;
 }
 
-/* Read a whole frame. False: it is not for rules, because it is not IP or malformed (which is counted). */
-static __always_inline bool parse(struct xdp_md *context, packet_t *packet)
+/* Read any frame. False: it is not for rules, because it is not IP or malformed (which is counted). */
+static __always_inline bool parse_any(struct xdp_md *context, packet_t *packet)
 {
 	enum packet_kind kind = PACKET_OTHER;
-	forget_packet(context, packet);
+	forget_fields(packet);
 	u32 type = parse_ethernet(context, packet);
 	if (type == ETHERTYPE_IPV4)
 		kind = parse_ipv4(context, packet);

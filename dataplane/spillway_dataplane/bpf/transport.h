@@ -10,42 +10,37 @@
 #define PROTOCOL_ICMPV6 58
 #define PROTOCOL_SCTP 132
 
-static __always_inline void parse_ports(packet_t *packet)
+static __always_inline void parse_ports(packet_t *packet, bytes_t header)
 {
-	packet->source_port = short_at(packet, 0);
-	packet->destination_port = short_at(packet, 2);
+	packet->source_port = short_at(header, 0);
+	packet->destination_port = short_at(header, 2);
 }
 
-static __always_inline bool parse_tcp(packet_t *packet, u32 payload)
+/* Each of these is false if the header's own lengths contradict the IP payload. */
+static __always_inline bool parse_tcp(packet_t *packet, bytes_t header, u32 payload)
 {
-	u32 header = byte_at(packet, 12) >> 4 << 2;
-	parse_ports(packet);
-	packet->tcp_flags = byte_at(packet, 13) | FLAGS_KNOWN;
-	return header >= 20 && header <= payload;
+	u32 length = header[12] >> 4 << 2;
+	parse_ports(packet, header);
+	packet->tcp_flags = header[13] | FLAGS_KNOWN;
+	return length >= 20 && length <= payload;
 }
 
-static __always_inline bool parse_udp(packet_t *packet, u32 payload)
+static __always_inline bool parse_udp(packet_t *packet, bytes_t header, u32 payload)
 {
-	u32 length = short_at(packet, 4);
+	u32 length = short_at(header, 4);
 	if (length == 0 && packet->family == 6) /* a jumbogram's; the kernel takes the IP payload instead (net/ipv6/udp.c) */
 		length = payload;
-	parse_ports(packet);
+	parse_ports(packet, header);
 	return length >= 8 && length <= payload;
 }
 
-/* Read the fields; false if the header's own lengths contradict the IP payload. */
-static __always_inline bool parse_fields(packet_t *packet, u32 payload)
+static __always_inline bool parse_others(packet_t *packet, bytes_t header)
 {
-	u32 protocol = packet->protocol;
-	if (protocol == PROTOCOL_TCP)
-		return parse_tcp(packet, payload);
-	if (protocol == PROTOCOL_UDP)
-		return parse_udp(packet, payload);
-	if (protocol == PROTOCOL_SCTP) {
-		parse_ports(packet);
+	if (packet->protocol == PROTOCOL_SCTP) {
+		parse_ports(packet, header);
 	} else {
-		packet->icmp_type = byte_at(packet, 0);
-		packet->icmp_code = byte_at(packet, 1);
+		packet->icmp_type = header[0];
+		packet->icmp_code = header[1];
 	}
 	return true;
 }
@@ -78,8 +73,15 @@ static __always_inline enum packet_kind parse_transport(struct xdp_md *context, 
 		return PACKET_IP;
 	if (payload < needed)
 		return header_is_cut(packet);
-	/* What lies behind a shorter header is read too if it is there; nothing looks at it. */
-	if (!read_header(context, packet, offset, 16) && !read_header(context, packet, offset, 8))
+	bytes_t header = needed == 20 ? read_header(context, packet, offset, 20) : read_header(context, packet, offset, 8);
+	if (!header)
 		return PACKET_MALFORMED;
-	return parse_fields(packet, payload) || packet->fragment != FRAGMENT_NONE ? PACKET_IP : PACKET_MALFORMED;
+	bool sound;
+	if (needed == 20)
+		sound = parse_tcp(packet, header, payload);
+	else if (packet->protocol == PROTOCOL_UDP)
+		sound = parse_udp(packet, header, payload);
+	else
+		sound = parse_others(packet, header);
+	return sound || packet->fragment != FRAGMENT_NONE ? PACKET_IP : PACKET_MALFORMED;
 }

@@ -1,4 +1,4 @@
-"""Tests of a rule as BPF assembly, which the generated C carries in `HOLDS(...)` (bpf/holds.h).
+"""Tests of a rule as BPF assembly, which the generated C carries in `UNLESS(...)` (bpf/unless.h).
 
 A list of 16 prefixes is 16 branches that LLVM would weigh against each other for milliseconds, and nothing to gain: written out,
 the largest policies compile many times faster, and what they cost the verifier is known to the instruction.
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 REGISTER, OPERAND = re.compile(r"\b(r[0-3])\b"), r"%[\1]"
-NO = ".Lno%="  # %= is a number of the asm statement's own
+NO = "%l[NO]"  # the C label that the statement names
 OFFSETS = {  # of struct packet, bpf/packet.h; the generated C asserts them
     "source": 0,
     "destination": 16,
@@ -88,10 +88,10 @@ def _in_range(first: int, last: int) -> tuple[str, ...]:
     return ("r1 = r0", f"r1 += {-first}", f"if r1 <= {last - first} goto .Lyes%s_%=")
 
 
-def holds(conditions: Iterable[Condition]) -> str:
-    """Return a C expression that is true if all conditions hold."""
+def unless(conditions: Iterable[Condition], label: str) -> str:
+    """Return a C statement that goes to a label unless all conditions hold."""
     tests = "".join(_text(condition, number) for number, condition in enumerate(conditions))
-    return f"HOLDS(\n{tests})" if tests else "1"
+    return f"\tUNLESS(\n{tests.replace(NO, f'%l[{label}]')}\t\t, {label});\n" if tests else ""
 
 
 def _text(condition: Condition, number: int) -> str:

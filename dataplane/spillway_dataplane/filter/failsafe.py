@@ -66,7 +66,7 @@ def _port_switch(field: str, ports: Iterable[tuple[int, tuple[PortRange, ...]]])
     if not intervals:
         return ""
     cases = "".join(
-        f"\t\tcase {_case(first, last)}:\n\t\t\tpacket->candidates = packet->candidates | {bits:#x}ULL;\n\t\t\tbreak;\n"
+        f"\t\tcase {_case(first, last)}:\n\t\t\tpacket->candidates |= {bits:#x}ULL;\n\t\t\tbreak;\n"
         for first, last, bits in intervals
     )
     return f"\t\tswitch (packet->{field}) {{\n{cases}\t\t}}\n"
@@ -91,7 +91,7 @@ def split_intervals(intervals: list[Interval]) -> list[Interval]:
 
 def _candidate(number: int, flow: FailsafeFlow) -> str:
     tests = " && ".join(_tests(flow)) or "1"
-    return f"\tif ({tests})\n\t\tpacket->candidates = packet->candidates | {1 << number:#x}ULL;\n"
+    return f"\tif ({tests})\n\t\tpacket->candidates |= {1 << number:#x}ULL;\n"
 
 
 def _tests(flow: FailsafeFlow) -> Iterator[str]:
@@ -128,10 +128,12 @@ def _decision(guarded: list[tuple[int, FailsafeFlow]]) -> str:
     tests = "".join(_flow_test(number, flow) for number, flow in guarded)
     return (
         "static __always_inline u32 failsafe_flow(packet_t *packet)\n{\n"
-        "\tpacket->flow = 0;\n\tfind_candidates(packet);\n"
-        "\tif (packet->candidates == 0)\n\t\treturn 0;\n"
-        f"\tif (packet->candidates & {peered:#x}ULL)\n"
-        f"\t\tfind_peers(packet, packet->candidates & {prefixed:#x}ULL);\n"
+        "\tfind_candidates(packet);\n"
+        "\tu64 candidates = packet->candidates; /* not before: the verifier must not tell flows apart */\n"
+        "\tpacket->flow = 0;\n"
+        "\tif (candidates == 0)\n\t\treturn 0;\n"
+        f"\tif (candidates & {peered:#x}ULL)\n"
+        f"\t\tfind_peers(packet, candidates & {prefixed:#x}ULL);\n"
         f"{tests}\treturn 0;\n}}\n"
     )
 
@@ -141,7 +143,7 @@ def _bits(numbers: Iterable[int]) -> int:
 
 
 def _flow_test(number: int, flow: FailsafeFlow) -> str:
-    belongs = f"packet->candidates & {1 << number:#x}ULL"
+    belongs = f"candidates & {1 << number:#x}ULL"
     if flow.peers:
         belongs += f" && packet->peers & {int(flow.peers):#x}"
     found = f"\t\tpacket->flow = {number + 1};\n"

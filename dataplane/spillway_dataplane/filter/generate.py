@@ -39,16 +39,21 @@ def _program(spec: ProgramSpec, number: int, parts: tuple[Part, ...], *, last: b
     name = MAIN if number == 0 else f"chunk_{number}"
     gate = _queue_gate(spec) if number == 0 else ""
     parse = " || !parse(context, packet)" if number == 0 else ""
+    queue = "\tpacket->queue = context->rx_queue_index;\n" if number == 0 and _names_queues(spec) else ""
     onward = "" if last else f"\ttail_call(context, CHUNKS, {number});\n"
     return (
         f"int {name}(struct xdp_md *context)\n{{\n{gate}"
         "\tu32 zero = 0;\n"
         "\tpacket_t *packet = map_lookup(SCRATCH, &zero);\n"
         "\tvolatile struct switches *switches = map_lookup(SWITCHES, &zero);\n"
-        f"\tif (!packet || !switches{parse})\n\t\treturn XDP_PASS;\n"
+        f"\tif (!packet || !switches{parse})\n\t\treturn XDP_PASS;\n{queue}"
         f"{''.join(part_source(part) for part in parts)}{onward}\tgoto settle;\n"
         "drop:\n\tpacket->verdict = XDP_DROP;\nsettle:\n\treturn settle(packet);\n}\n"
     )
+
+
+def _names_queues(spec: ProgramSpec) -> bool:
+    return any(unit.content.rx_queue_ids for unit in spec.filters)
 
 
 def _queue_gate(spec: ProgramSpec) -> str:

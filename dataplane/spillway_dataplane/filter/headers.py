@@ -10,7 +10,18 @@ from spillway_dataplane.filter.conditions import OFFSETS
 from spillway_dataplane.filter.program import MODE_SLOTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "bpf"
-BEFORE_FLOWS = ("packet.h", "maps.h", "count.h", "read.h", "transport.h", "parse.h", "peers.h", "ceiling.h", "holds.h")
+BEFORE_FLOWS = (
+    "packet.h",
+    "maps.h",
+    "count.h",
+    "read.h",
+    "transport.h",
+    "parse.h",
+    "plain.h",
+    "peers.h",
+    "ceiling.h",
+    "unless.h",
+)
 AFTER_FLOWS = ("verdict.h",)
 
 

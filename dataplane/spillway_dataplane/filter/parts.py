@@ -9,7 +9,7 @@ from __future__ import annotations
 from spillway_crds.filters import RuleAction
 from spillway_dataplane.filter.addresses import within_prefixes
 from spillway_dataplane.filter.chunks import Part
-from spillway_dataplane.filter.conditions import holds
+from spillway_dataplane.filter.conditions import unless
 from spillway_dataplane.filter.rules import conditions, on_queues
 
 
@@ -31,21 +31,24 @@ def _entry(part: Part) -> str:
     content, out = part.unit.content, f"f{part.number}_left"
     text = f"\tif (switches->modes[{part.unit.mode_slot}] == MODE_OFF)\n\t\tgoto {out};\n"
     if content.rx_queue_ids:
-        text += f"\tif (!{holds([on_queues(content.rx_queue_ids)])})\n\t\tgoto {out};\n"
+        text += unless([on_queues(content.rx_queue_ids)], out)
     if content.exempt:
-        text += f"\tif ({holds([within_prefixes('source', content.exempt)])})\n\t\tgoto {out};\n"
+        rules = f"f{part.number}_rules"
+        text += f"{unless([within_prefixes('source', content.exempt)], rules)}\tgoto {out};\n{rules}:;\n"
     return text
 
 
 def _rule(part: Part, index: int) -> str:
     rule, slot = part.unit.content.rules[index], part.unit.rule_slots[index]
-    return f"\tif ({holds(conditions(rule.match))}) {{\n\t\tpacket->slot = {slot};\n{_decide(part, rule.action)}\t}}\n"
+    miss = f"f{part.number}_r{index}_no"
+    tests = unless(conditions(rule.match), miss)
+    return f"{tests}\tpacket->slot = {slot};\n{_decide(part, rule.action)}" + (f"{miss}:;\n" if tests else "")
 
 
 def _decide(part: Part, action: RuleAction) -> str:
     if action is RuleAction.COUNT:
-        return "\t\tcount_matched(packet);\n"
-    return f"\t\tgoto f{part.number}_{action.value.lower()};\n"
+        return "\tcount_matched(packet);\n"
+    return f"\tgoto f{part.number}_{action.value.lower()};\n"
 
 
 def _allow(part: Part) -> str:

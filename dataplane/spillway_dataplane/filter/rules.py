@@ -1,10 +1,10 @@
-"""A rule's match as conditions, the cheapest and most selective first. The order does not change what matches."""
+"""A rule's match as conditions, the most selective of the cheap ones first. The order does not change what matches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spillway_crds.filters import Fragments, LengthRange, Match, PortRange, TcpFlagsMatch
+from spillway_crds.filters import ICMP_PROTOCOLS, PORT_PROTOCOLS, TCP, Fragments, LengthRange, Match, PortRange, TcpFlagsMatch
 from spillway_dataplane.filter.addresses import within_prefixes
 from spillway_dataplane.filter.conditions import Condition, equals, masked, within
 
@@ -15,7 +15,7 @@ MAX_IP_BYTES = 40 + 65535
 
 def conditions(match: Match) -> tuple[Condition, ...]:
     """Return what must hold, all of it, for a packet that is IP and not malformed. An empty match has no conditions."""
-    return (*_header_conditions(match), *_transport_conditions(match), *_address_conditions(match))
+    return (*_transport_conditions(match), *_header_conditions(match), *_address_conditions(match))
 
 
 def on_queues(queues: tuple[int, ...]) -> Condition:
@@ -26,10 +26,21 @@ def on_queues(queues: tuple[int, ...]) -> Condition:
 def _header_conditions(match: Match) -> Iterator[Condition]:
     if match.protocol is not None:
         yield equals("protocol", match.protocol)
+    elif having := _protocols_having(match):
+        yield within("protocol", ((number, number) for number in having))
     if match.fragments is not Fragments.ANY:
         yield equals("fragment", FRAGMENTS[match.fragments])
     if match.ip_length_bytes is not None:
         yield _length(match.ip_length_bytes)
+
+
+def _protocols_having(match: Match) -> frozenset[int]:
+    """A packet of another protocol still has in its fields what an earlier packet left there (bpf/parse.h)."""
+    if match.tcp_flags is not None:
+        return frozenset({TCP})
+    if match.source_ports or match.destination_ports:
+        return PORT_PROTOCOLS
+    return ICMP_PROTOCOLS if match.icmp_types else frozenset()
 
 
 def _transport_conditions(match: Match) -> Iterator[Condition]:
