@@ -23,7 +23,7 @@ from spillway_dataplane.observed import ObservedNode
 from spillway_dataplane.peers import OwnPeers, flows_in_force, gateways_of, peer_entries
 from spillway_dataplane.plan import make_plan
 from spillway_dataplane.ports import Kernel
-from spillway_dataplane.report import Picture, build_status
+from spillway_dataplane.report import Picture, build_status, is_live
 from spillway_dataplane.source import Built, EndpointsSeen, LinksChanged, OrderSeen, PeersSeen, SwitchSeen, Wakeup
 from spillway_dataplane.standing import standing_drafts
 from spillway_dataplane.store import ON
@@ -95,12 +95,12 @@ class Conductor:
     @property
     def settled(self) -> bool:
         """Whether everything was done that can be done: nothing at the compiler, nothing that failed in a way that passes."""
-        return not self._trouble and not self.foreman.building
+        return not self.troubled and not self.foreman.building
 
     @property
     def troubled(self) -> bool:
         """Whether the last attempt ended before its end."""
-        return bool(self._trouble)
+        return bool(self._trouble or self.foreman.trouble)
 
     @property
     def flow_names(self) -> tuple[str, ...]:
@@ -109,23 +109,25 @@ class Conductor:
         return tuple(flow.name for flow in flows_in_force(self.memory.cluster_peers, own))
 
     def _round(self, now: float) -> bool:
-        """Look, plan and act once. Returns whether anything was tried, so that it is worth looking again."""
+        """Look, plan and act once. Returns whether it is worth looking again."""
         seen = observe(self._kernel, self.memory.store)
         order = self.memory.order
         if order is None:
             self.situation = Situation(seen)
             return False
+        live = frozenset(each.name for each in seen.node.interfaces if is_live(each))
+        self.memory.take_records(records.with_returned(self.memory.records, live))
         running = self._running(seen.node)
         drafts, told = self._draft(order, seen, running)
         self._remember_programs(drafts)
         plan = make_plan(self._view(order, seen, drafts, now))
         self.situation = Situation(seen, drafts, running, plan, (*told, *plan.findings))
-        tried = self.foreman.carry_out(self.situation, now)
+        news = self.foreman.carry_out(self.situation, now)
         if seen.on_word:
             self.memory.store.remove([ON])
-        if not tried and not self.foreman.building:
+        if not news and not self.foreman.building and not self.foreman.trouble:
             self._spec_hash = order_hash(order)
-        return tried
+        return news
 
     def _running(self, node: ObservedNode) -> Running:
         known = self.memory.records
@@ -204,7 +206,7 @@ class Conductor:
             switches=seen.switches,
             records=self.memory.records,
             contents=self.memory.contents,
-            findings=(*self._trouble, *self.situation.findings),
+            findings=(*self._trouble, *self.foreman.trouble, *self.situation.findings),
             waiting_for_turn=self.situation.plan.waiting_for_turn,
             off_by=self._off_by(seen),
             rules=rule_totals(self.memory.book, self.memory.records.slots),

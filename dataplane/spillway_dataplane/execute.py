@@ -99,8 +99,13 @@ class Executor:
     def open_slots(self, ifname: str) -> None:
         """Note what the kernel holds in slots that the book does not know yet."""
         unknown = [slot for _, slot in self._slots.rules if (ifname, slot) not in self.memory.book.starts]
-        if unknown:
+        if not unknown:
+            return
+        try:
             live = self.kernel.read_counts(ifname, unknown)
+        except SpillwayError as error:
+            LOG.warning("%s", error)  # then they begin where they are first read
+        else:
             self.memory.take_book(counts.opened(self.memory.book, self._slots, ifname, live))
 
     def read_counts(self, ifnames: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from spillway_crds.errors import SpillwayError
 from spillway_crds.failsafe import PeerEntry
 from spillway_crds.orders import FilterOrder
-from spillway_dataplane.actions import Action, Attach, Build, Reattach, Replace, WritePeers
+from spillway_dataplane.actions import Action, Attach, Build, Detach, Reattach, Replace, WritePeers
 from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder, BuildOrder
 from spillway_dataplane.drafts import Draft
@@ -36,13 +36,17 @@ class Situation:
 
 
 class Foreman:
-    """refused: filters that no program can be had with. refusals: attempts on the kernel that failed. errors: how many, ever."""
+    """refused: filters that no program can be had with. refusals: attempts on the kernel that failed.
+
+    trouble: what else failed the last time; it is tried again soon. errors: how many there were, ever.
+    """
 
     def __init__(self, executor: Executor, builder: Builder, artifacts: ArtifactCache) -> None:
         self._executor, self._builder, self._artifacts = executor, builder, artifacts
         self.refused: dict[RefusedKey, Finding] = {}
         self.refusals = Refusals()
         self.peers_written: tuple[PeerEntry, ...] | None = None
+        self.trouble: tuple[Finding, ...] = ()
         self.compile_seconds = 0.0
         self.errors = 0
 
@@ -80,32 +84,39 @@ class Foreman:
                 self._remember(ifname, replace(built.failed, ifname=ifname), situation, now)
 
     def carry_out(self, situation: Situation, now: float) -> bool:
-        """Do what the plan says; once a step fails, that interface's others are left out. Returns whether anything was tried."""
-        tried = False
+        """Do what the plan says; once a step fails, that interface's others are left out. Returns whether to look again."""
+        news = False
         failed: set[str] = set()
+        self.trouble = ()
         for action in situation.plan.actions:
             ifname = getattr(action, "ifname", "")
             if isinstance(action, Build):
                 self._request(action, situation)
             elif ifname not in failed:
-                tried = True
-                if not self._try(action, ifname, situation, now):
+                error = self._try(action, situation)
+                if error is not None:
                     failed.add(ifname)
-        return tried
+                news |= error is None or self._refused(action, explain(error, ifname, situation.seen.node), situation, now)
+        return news
 
-    def _try(self, action: Action, ifname: str, situation: Situation, now: float) -> bool:
+    def _try(self, action: Action, situation: Situation) -> SpillwayError | None:
         try:
             self._executor.execute(action, situation.seen.node)
         except SpillwayError as error:
             LOG.warning("%s", error)
             self.errors += 1
-            if ifname:
-                self._remember(ifname, explain(error, ifname, situation.seen.node), situation, now)
-            if isinstance(action, Attach | Replace) and error.reason == Reason.KERNEL_ERROR:
-                self._artifacts.discard(action.digest)  # verified by another kernel, maybe: this one gets its own look
-            return False
+            return error
         self._succeed(action)
-        return True
+        return None
+
+    def _refused(self, action: Action, finding: Finding, situation: Situation, now: float) -> bool:
+        """Remember a refusal. Returns whether the next plan differs for it; data that cannot be written is just tried again."""
+        if isinstance(action, Attach | Reattach | Replace) or (isinstance(action, Detach) and action.again):
+            if isinstance(action, Attach | Replace) and finding.reason is Reason.KERNEL_ERROR:
+                self._artifacts.discard(action.digest)  # verified by another kernel, maybe: this one gets its own look
+            return self._remember(action.ifname, finding, situation, now)
+        self.trouble = (*self.trouble, finding)
+        return False
 
     def _succeed(self, action: Action) -> None:
         match action:
@@ -123,7 +134,10 @@ class Foreman:
         good = frozenset(each.order.uid for each in members if each.record in running)
         self._builder.request(BuildOrder(build.ifname, build.digest, build.spec, members, good))
 
-    def _remember(self, ifname: str, finding: Finding, situation: Situation, now: float) -> None:
+    def _remember(self, ifname: str, finding: Finding, situation: Situation, now: float) -> bool:
         seen, draft = situation.seen.node.interface(ifname), situation.drafts.get(ifname)
-        if seen is not None and draft is not None:
-            self.refusals = refused(self.refusals, attempt_of(seen, draft), finding, now)
+        if seen is None or draft is None:
+            self.trouble = (*self.trouble, finding)
+            return False
+        self.refusals = refused(self.refusals, attempt_of(seen, draft), finding, now)
+        return True

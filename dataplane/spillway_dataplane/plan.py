@@ -14,13 +14,15 @@ from spillway_crds.orders import Attach as Turn
 from spillway_crds.orders import NodeState
 from spillway_dataplane.actions import Action, Attach, Build, Detach, NoteDetached, Reattach, Replace, WritePeers, WriteSwitches
 from spillway_dataplane.drafts import Draft
+from spillway_dataplane.filter.program import Switches
 from spillway_dataplane.findings import Finding, Reason
 from spillway_dataplane.observed import ObservedInterface, PinnedLink
 from spillway_dataplane.records import InterfaceRecord
-from spillway_dataplane.switches import padded, switches_for
+from spillway_dataplane.switches import padded, switches_for, words_gone
 from spillway_dataplane.view import Plan, View, attempt_of, wish_hash
 
 Step = Action | Finding
+NOTHING_DROPPED = padded(Switches(enforcement=False))
 
 
 def make_plan(view: View) -> Plan:
@@ -73,8 +75,11 @@ def _release(seen: ObservedInterface, view: View) -> Iterator[Step]:
         return
     if not _is_live(seen) or _may_flap(view):
         yield Detach(seen.name)
-    else:
-        yield _waiting(seen.name)
+        return
+    current = view.switches.get(seen.name)
+    if current is not None and any(current.modes):
+        yield WriteSwitches(seen.name, NOTHING_DROPPED)  # the turn may be long in coming; what was ended ends now
+    yield _waiting(seen.name)
 
 
 def _is_live(seen: ObservedInterface) -> bool:
@@ -94,9 +99,14 @@ def _data(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step]:
     if current is None:
         return  # no maps yet: the attach brings its switches along
     running = view.records.members(seen.pinned.digest) if seen.pinned is not None else ()
-    wanted = switches_for(draft, running, current, enforcement=view.enforcement)
+    gone = words_gone(view.records.slots, running, _ordered(view))
+    wanted = switches_for(draft, running, current, gone, enforcement=view.enforcement)
     if wanted != padded(current):
         yield WriteSwitches(seen.name, wanted)
+
+
+def _ordered(view: View) -> frozenset[str]:
+    return frozenset(each.uid for each in view.order.filters) if view.order.state is NodeState.ACTIVE else frozenset()
 
 
 def _program(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step]:

@@ -63,6 +63,12 @@ def with_left(records: Records, ifnames: frozenset[str]) -> Records:
     return replace(records, interfaces=touched)
 
 
+def with_returned(records: Records, ifnames: frozenset[str]) -> Records:
+    """Forget that devices left, or that somebody detached us: our links are attached to them now."""
+    back = {name: InterfaceRecord(each.ifindex) if name in ifnames else each for name, each in records.interfaces.items()}
+    return replace(records, interfaces=back)
+
+
 def with_detached(records: Records, ifname: str, wish_hash: str) -> Records:
     """Remember that somebody detached us while this order was in force; an empty hash forgets it."""
     known = records.interfaces.get(ifname)

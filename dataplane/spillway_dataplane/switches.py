@@ -13,6 +13,7 @@ from spillway_crds.filters import Mode
 from spillway_crds.orders import FilterOrder
 from spillway_dataplane.drafts import Draft
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, MODE_SLOTS, Switches
+from spillway_dataplane.filter.slots import SlotTable
 from spillway_dataplane.records import MemberRecord
 
 
@@ -23,20 +24,35 @@ def ordered_mode(order: FilterOrder) -> int:
     return MODE_ENFORCE if order.mode is Mode.ENFORCE else MODE_MONITOR
 
 
-def switches_for(draft: Draft, running: tuple[MemberRecord, ...], current: Switches | None, *, enforcement: bool) -> Switches:
+def switches_for(
+    draft: Draft,
+    running: tuple[MemberRecord, ...],
+    current: Switches | None,
+    gone: frozenset[int] = frozenset(),
+    *,
+    enforcement: bool,
+) -> Switches:
     """Return the switches that fit while `running` is what the interface's program is made of.
+
+    gone: words of filters that run but are ordered no longer; they end now, not when the program without them is compiled.
 
     current: what the kernel's map holds, None without one. Words of slots that the draft does not use stay as they are: a
     program that still runs may read them.
     """
     modes = padded(current).modes
     revisions = {each.uid: each.revision for each in running}
-    words = dict(enumerate(modes))
+    words = dict(enumerate(modes)) | dict.fromkeys(gone, MODE_OFF)
     for member, unit in zip(draft.members, draft.spec.filters, strict=True):
         wanted = ordered_mode(member.order)
         held = revisions.get(member.order.uid, member.revision) != member.order.revision
         words[unit.mode_slot] = min(wanted, modes[unit.mode_slot]) if held else wanted
     return Switches(enforcement, tuple(words[slot] for slot in range(MODE_SLOTS)))
+
+
+def words_gone(table: SlotTable, running: tuple[MemberRecord, ...], ordered: frozenset[str]) -> frozenset[int]:
+    """Return the words of filters that run here and that nobody orders any more. ordered: uids."""
+    ended = {each.uid for each in running} - ordered
+    return frozenset(slot for uid, slot in (*table.modes, *table.retired_modes) if uid in ended)
 
 
 def padded(switches: Switches | None) -> Switches:

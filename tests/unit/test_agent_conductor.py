@@ -121,6 +121,44 @@ def test_relief_reaches_the_old_rules(node, orders):
     assert 2 not in node.kernel.cards["eth0"].switches.modes
 
 
+def test_deleted_filter_ends_before_the_compiler_does(node, orders):
+    """Relief waits for nobody: also when the program without the filter cannot be had."""
+    keep, gone = orders.filter("keep", content()), orders.filter("gone", content(rule("tcp", 6)))
+    node.order(orders.seen(keep, gone))
+    slots = dict(node.conductor.memory.records.slots.modes)
+    node.kernel.refuse = lambda call, ifname: KernelError(errno=12, operation="load program") if call == "load_check" else None
+    node.order(orders.seen(keep))
+    modes = node.kernel.cards["eth0"].switches.modes
+    assert (modes[slots[keep.uid]], modes[slots[gone.uid]]) == (2, 0)
+
+
+def test_withdrawal_relieves_before_its_turn_comes(node, orders):
+    node.order(orders.seen(orders.filter("dns", content())))
+    status = node.order(orders.seen(state=NodeState.EMPTY, attach=Attach.HOLD))
+    assert status.waiting_for_turn == ("eth0",)
+    assert not any(node.kernel.cards["eth0"].switches.modes)
+
+
+def test_data_that_cannot_be_written_is_told_and_tried_again(node, orders):
+    node.order(orders.seen(orders.filter("dns", content(), Mode.MONITOR)))
+    node.kernel.refuse = lambda call, ifname: KernelError(errno=5, operation=call) if call == "write_switches" else None
+    status = node.order(orders.seen(orders.filter("dns", content(), Mode.ENFORCE)))
+    assert states(status)["dns"] == (FilterState.FAILED, "KernelError")
+    assert node.conductor.troubled
+    assert [name for name, _ in node.kernel.calls].count("write_switches") <= 2, "once a look, not in a circle"
+    node.kernel.refuse = lambda call, ifname: None
+    assert states(node.settle())["dns"] == (FilterState.ENFORCING, "")
+
+
+def test_leaving_unseen_is_forgotten_once_the_link_is_seen(node, orders):
+    """A device that was said to leave but whose link lives: what somebody detaches later is not fought."""
+    node.order(orders.seen(orders.filter("dns", content())))
+    node.conductor.take(LinksChanged(frozenset({"eth0"})), node.now)
+    node.settle()
+    node.kernel.detach_by_hand("eth0")
+    assert states(node.settle())["dns"] == (FilterState.FAILED, "Detached")
+
+
 def test_content_that_cannot_be_read_is_isolated(node, orders):
     seen = orders.seen(orders.filter("good", content()), orders.filter("bad", content(rule("tcp", 6))))
     bad = InvalidIntent((Problem("spec.rules", None, "Required value"),))

@@ -98,7 +98,9 @@ def steps(view: View) -> tuple[list[str], list[Reason]]:
         pytest.param(view(ORDER, ours(ifindex=77)), ["Detach"], ["Conflict"], id="our link is on a renamed device"),
         pytest.param(view(IDLE, ours()), ["Build"], ["Compiling"], id="idle: the passing program is built"),
         pytest.param(view(EMPTY, ours()), ["Detach"], [], id="empty, allowed"),
-        pytest.param(view(replace(EMPTY, attach=Turn.HOLD), ours()), [], ["WaitingForTurn"], id="empty, on hold"),
+        pytest.param(
+            view(replace(EMPTY, attach=Turn.HOLD), ours()), ["WriteSwitches"], ["WaitingForTurn"], id="empty, on hold: relief"
+        ),
         pytest.param(view(replace(EMPTY, attach=Turn.HOLD), ours(ifindex=0)), ["Detach"], [], id="empty: no link, no turn"),
         pytest.param(view(EMPTY, FOREIGN, records=Records()), [], [], id="empty: a foreign program is left alone"),
         pytest.param(view(ORDER, replace(ours(), carrier=False)), [], ["LinkDown"], id="no carrier: said, nothing else"),
