@@ -75,7 +75,7 @@ def flooded(screen: Screen, actors: Actors) -> None:
     screen.step("The flood")
     megabits = FLOOD_RATE_PPS * (ANSWER_BYTES + IP_UDP_BYTES) * 8 // 1_000_000
     screen.say(
-        f"A DNS amplification reaches for node1's port {VIDEO_PORT}: up to {FLOOD_RATE_PPS:,} answers a second from"
+        f"A DNS amplification reaches for node1's port {VIDEO_PORT}: {FLOOD_RATE_PPS:,} answers a second from"
         f" {SOURCES} resolvers, {megabits} Mbit/s, every tenth with a fragment behind it. The callers' datagrams drown."
     )
     screen.table_head()
