@@ -16,7 +16,7 @@ from spillway_operator.herald import Herald
 from spillway_operator.ledger import Ledger, Tally, tally_of
 from spillway_operator.report import FilterReport, encode_report
 from spillway_operator.sights import FilterSight, NodeSight
-from spillway_operator.status import NO_AGENT, NodeView, Surroundings, count, plan_report, with_totals_of
+from spillway_operator.status import NO_AGENT, Counted, NodeView, Surroundings, count, plan_report, with_totals_of
 from spillway_operator.turns import TurnKeeper
 from spillway_operator.wire import Raw
 from spillway_operator.world import World
@@ -43,6 +43,7 @@ class FilterWork:
         self._answered, self._unheard = answered, unheard
         self._ledgers: dict[str, Ledger] = {}  # by the filter's uid
         self._counted_at: dict[str, float] = {}  # by name: when its counts were written last
+        self.unheard: dict[str, list[str]] = {}  # filter -> selected nodes without an agent that reports
         self.pod_trouble = ""
 
     def counts_due_s(self, name: str) -> float:
@@ -56,6 +57,7 @@ class FilterWork:
         """The filter is gone."""
         self._ledgers.pop(sight.uid, None)
         self._counted_at.pop(sight.name, None)
+        self.unheard.pop(sight.name, None)
 
     async def report(self, name: str) -> None:
         """Write one filter's status, if it says anything new."""
@@ -78,12 +80,16 @@ class FilterWork:
     def _report(self, sight: FilterSight) -> FilterReport:
         order, around = self._world.order_of(sight), self._surroundings()
         views = [self._view(sight, node) for node in self._world.selected_nodes(sight)]
-        if count(views, order, around).waits(NO_AGENT):
-            self._unheard()
+        self._note_unheard(sight.name, count(views, order, around))
         tally, existing = self._tally(sight), {each.uid for each in self._world.dataplanes}
         departed = self._ledgers[sight.uid].departed(sight.rule_names, existing)
         report = plan_report(sight, order, views, around, tally=tally, departed=departed)
         return self._with_due_counts(sight, report)
+
+    def _note_unheard(self, name: str, counted: Counted) -> None:
+        self.unheard[name] = [each.node for each in counted.pending if each.reason == NO_AGENT]
+        if self.unheard[name]:
+            self._unheard()
 
     def _with_due_counts(self, sight: FilterSight, report: FilterReport) -> FilterReport:
         """The counts of a large filter wait for their time, whatever else is written."""
@@ -110,7 +116,7 @@ class FilterWork:
             name=node.name,
             entry=_entry(dataplane.status.filters, sight.uid) if dataplane else None,
             over_limit=sight.name in self._world.resolved(node).over_limit,
-            reported=dataplane is not None and bool(dataplane.status.observed_spec_hash or dataplane.status.agent_version),
+            reported=dataplane is not None and dataplane.has_spoken,
             waiting=dataplane is not None and bool(dataplane.status.waiting_for_turn),
             turn_failed=node.name in self._turns.failed,
             reachable=node.reachable,

@@ -14,7 +14,7 @@ from spillway_crds import names
 from spillway_operator import metrics
 from spillway_operator.apiserver import DATAPLANES, NODES, ApiServer, Kind
 from spillway_operator.observe import DataplanePods
-from spillway_operator.plan import NodePlan, marked_failed, plan_node
+from spillway_operator.plan import NodePlan, is_standby, marked_failed, plan_node
 from spillway_operator.sights import DataplaneSight, NodeSight
 from spillway_operator.turns import TurnKeeper
 from spillway_operator.wire import Raw, dataplane_body
@@ -22,6 +22,7 @@ from spillway_operator.world import World
 
 log = logging.getLogger(__name__)
 POD_POLL_S = 2.0
+ABANDONED_AFTER_S = 30.0  # an agent that is being created would have a pod by then
 
 
 class NodeWork:
@@ -40,6 +41,7 @@ class NodeWork:
         self._api, self._world, self._turns, self._pods = api, world, turns, pods
         self._answered, self._again = answered, again
         self._idle_since: dict[str, float] = {}
+        self._unheard_since: dict[str, float] = {}
 
     async def converge(self, name: str) -> None:
         """Make a node's order and label what they have to be."""
@@ -47,18 +49,44 @@ class NodeWork:
             return
         node, dataplane = self._world.nodes.get(name), self._world.dataplanes.get(name)
         if node is None:
+            self._idle_since.pop(name, None)
+            self._unheard_since.pop(name, None)
             await self._remove_of_gone_node(dataplane)
         elif dataplane is not None and dataplane.owner_uid not in ("", node.uid):
             await self._delete(dataplane, "belongs to an earlier node of that name")
         else:
-            await self._follow(node, dataplane, self._plan(node, dataplane))
+            abandoned = dataplane is not None and await self._is_abandoned(node, dataplane)
+            await self._follow(node, dataplane, self._plan(node, dataplane, abandoned=abandoned))
 
-    def _plan(self, node: NodeSight, dataplane: DataplaneSight | None) -> NodePlan:
+    async def _is_abandoned(self, node: NodeSight, dataplane: DataplaneSight) -> bool:
+        """Whether nobody has ever reported from there, nobody wants it, and no agent is there that could confirm anything.
+
+        Such a node (the DaemonSet excludes it, say) would stand in the way of every uninstall.
+        """
+        now = asyncio.get_running_loop().time()
+        if dataplane.has_spoken or not self._is_unwanted(node):
+            self._unheard_since.pop(node.name, None)
+            return False
+        waited_s = now - self._unheard_since.setdefault(node.name, now)
+        if waited_s < ABANDONED_AFTER_S:
+            self._again(node.name, ABANDONED_AFTER_S - waited_s)
+            return False
+        if await self._pods.on_node(node.name):
+            self._again(node.name, ABANDONED_AFTER_S)
+            return False
+        return True
+
+    def _is_unwanted(self, node: NodeSight) -> bool:
+        rules = self._world.rules()
+        return rules.emptying or not (self._world.resolved(node).selected or is_standby(node, rules))
+
+    def _plan(self, node: NodeSight, dataplane: DataplaneSight | None, *, abandoned: bool) -> NodePlan:
         resolved, rules = self._world.resolved(node), self._world.rules()
         idle_for_s = self._idle_for_s(node.name, selected=resolved.selected)
         if rules.idle_s > idle_for_s and not resolved.selected and dataplane is not None and dataplane.has_links:
             self._again(node.name, rules.idle_s - idle_for_s)
-        return plan_node(node, dataplane, resolved, rules, idle_for_s=idle_for_s, turn=self._turns.turn_of(node.name))
+        turn = self._turns.turn_of(node.name)
+        return plan_node(node, dataplane, resolved, rules, idle_for_s=idle_for_s, turn=turn, abandoned=abandoned)
 
     def _idle_for_s(self, name: str, *, selected: bool) -> float:
         now = asyncio.get_running_loop().time()

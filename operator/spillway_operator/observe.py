@@ -9,7 +9,7 @@ from spillway_operator.apiserver import API_SERVER_SLICES, CLUSTER_INFO, ApiServ
 from spillway_operator.wire import Raw
 
 FINE_REASONS = {"ContainerCreating", "PodInitializing", "Completed"}
-MAX_PODS = 500
+MAX_NODES = 3  # whose pods are looked at one by one: in a large cluster not all pods are listed for a few that do not run
 MAX_MESSAGE_CHARS = 300
 
 
@@ -33,10 +33,10 @@ class DataplanePods:
         pods, _ = await self._api.list(self._pods, query={"fieldSelector": f"spec.nodeName={node}"})
         return any(self._is_ours(pod) for pod in pods)
 
-    async def trouble(self, labelled_nodes: int) -> str:
+    async def trouble(self, labelled_nodes: int, unheard: list[str]) -> str:
         """Say in a sentence why agents do not run; empty if nothing speaks against it.
 
-        labelled_nodes: how many nodes carry the label that the DaemonSet selects.
+        labelled_nodes: how many nodes carry the label that the DaemonSet selects. unheard: names of those without an agent.
         """
         daemonset = await self._api.get(self._daemonsets, self._name)
         if daemonset is None:
@@ -45,13 +45,19 @@ class DataplanePods:
         desired, created = status.get("desiredNumberScheduled", 0), status.get("currentNumberScheduled", 0)
         if desired > created and (refusal := await self._refusal()):
             return f"pods cannot be created: {refusal}"
-        pods, _ = await self._api.list(self._pods, query={"limit": str(MAX_PODS)})
-        if text := _summary(pod for pod in pods if self._is_ours(pod)):
+        if text := _summary(pod for pod in await self._suspects(unheard) if self._is_ours(pod)):
             return text
         if desired < labelled_nodes and daemonset["metadata"].get("generation") == status.get("observedGeneration"):
             excluded = labelled_nodes - desired
             return f"the DaemonSet's nodeSelector, affinity or tolerations exclude {excluded} of {labelled_nodes} nodes"
         return ""
+
+    async def _suspects(self, unheard: list[str]) -> list[Raw]:
+        """Pods that wait for anything, and those of the first nodes without an agent that reports."""
+        selectors = ["status.phase=Pending", *(f"spec.nodeName={node}" for node in unheard[:MAX_NODES])]
+        found = [await self._api.list(self._pods, query={"fieldSelector": selector}) for selector in selectors]
+        pods = {pod["metadata"]["uid"]: pod for listed, _ in found for pod in listed}
+        return list(pods.values())
 
     def _is_ours(self, pod: Raw) -> bool:
         owners = pod["metadata"].get("ownerReferences") or ()

@@ -117,9 +117,14 @@ def plan_node(
     *,
     idle_for_s: float = 0.0,
     turn: Attach = Attach.HOLD,
+    abandoned: bool = False,
 ) -> NodePlan:
-    """Return what one node has to do. idle_for_s: how long no filter has wanted it. turn: whether it may make a link flap."""
-    if not _is_needed(node, dataplane, resolved, rules):
+    """Return what one node has to do.
+
+    idle_for_s: how long no filter has wanted it. turn: whether it may make a link flap. abandoned: no agent has ever reported
+    from there, and none is there to do so: nobody will ever confirm anything.
+    """
+    if not _is_needed(node, dataplane, resolved, rules, abandoned=abandoned):
         return NodePlan(None, wants_pod=False)
     state = plan_state(node, dataplane, resolved, rules, idle_for_s)
     order = NodeOrder(
@@ -132,8 +137,10 @@ def plan_node(
     return NodePlan(order, wants_pod=True)
 
 
-def _is_needed(node: NodeSight, dataplane: DataplaneSight | None, resolved: Resolved, rules: Rules) -> bool:
+def _is_needed(node: NodeSight, dataplane: DataplaneSight | None, resolved: Resolved, rules: Rules, *, abandoned: bool) -> bool:
     wanted = not rules.emptying and (resolved.selected or is_standby(node, rules))
+    if abandoned:
+        return wanted
     if dataplane is None:
         return wanted or names.NODE_LABEL in node.labels  # it had a pod: what that left has to be asked for
     return wanted or not is_empty(dataplane)

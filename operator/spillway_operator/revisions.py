@@ -71,6 +71,7 @@ class RevisionWork:
         filters = {sight.name for sight in self._world.filters}
         for each in surplus(self._world.revisions.values(), filters, self._named()):
             log.info("revision %s goes: no node names it", each.name)
+            self._world.note_deleted(each.name)  # first: a filter that goes back to it meanwhile stores it anew
             await self._api.delete(self._kind, each.name, uid=each.uid)
 
     def _named(self) -> set[str]:

@@ -72,6 +72,11 @@ class DataplaneSight:
         return any(each.link_id for each in self.status.interfaces)
 
     @property
+    def has_spoken(self) -> bool:
+        """Whether an agent has ever reported from there."""
+        return bool(self.status.observed_spec_hash or self.status.agent_version)
+
+    @property
     def carried_out(self) -> bool:
         """Whether the agent says that it has done all of the present order, without waiting for a turn."""
         current = bool(self.order_hash) and self.status.observed_spec_hash == self.order_hash

@@ -210,7 +210,7 @@ def _hindrance(subject: FilterSight, around: Surroundings) -> tuple[str, str] | 
     if around.missing_crd:
         return "CustomResourceDefinitionMissing", f"{around.missing_crd} is gone: nodes keep what they run until it is back"
     if around.emptying:
-        return "Uninstalling", "the release is being uninstalled: programs are taken off node by node"
+        return "Uninstalling", "programs are taken off node by node, until ConfigMap spillway-uninstall is deleted"
     return None
 
 

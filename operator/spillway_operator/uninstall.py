@@ -147,7 +147,7 @@ def _what_it_does(dataplane: DataplaneSight) -> str:
         return "fell silent in its turn"
     if dataplane.status.waiting_for_turn:
         return "waits for its turn or is in it"
-    return "has not answered"
+    return "has not answered" if dataplane.has_spoken else "no agent has ever reported from there"
 
 
 async def _lead_if_nobody_does(config: Config, place: Place) -> None:

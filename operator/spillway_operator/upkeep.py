@@ -110,7 +110,8 @@ class PodLooking:
     async def look(self, _: str) -> None:
         """Look once; as long as there is trouble, again and again."""
         labelled = sum(names.NODE_LABEL in node.labels for node in self._world.nodes)
-        trouble = await self._pods.trouble(labelled)
+        unheard = {node for nodes in self._filter_work.unheard.values() for node in nodes}
+        trouble = await self._pods.trouble(labelled, sorted(unheard)) if unheard else ""
         if trouble != self._filter_work.pod_trouble:
             self._filter_work.pod_trouble = trouble
             self._bells.ring_filters()

@@ -82,6 +82,11 @@ class World:
         }
         self.revisions = found
 
+    def note_deleted(self, revision: str) -> None:
+        """A revision was deleted; whoever needs its content again has to store it again."""
+        self.revisions.pop(revision, None)
+        self._stored.discard(revision)
+
     def unpublished(self) -> list[FilterSight]:
         """Filters whose present revision is not known to be stored."""
         return [each for each in self.filters if each.order is not None and not self.is_stored(each.order.revision)]

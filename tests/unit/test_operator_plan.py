@@ -136,6 +136,19 @@ def test_who_has_an_order_and_a_pod(node, seen, resolved, rules, ordered, wants_
     assert (plan.order is not None, plan.wants_pod) == (ordered, wants_pod)
 
 
+@pytest.mark.parametrize(
+    ("resolved", "rules", "ordered"),
+    [
+        pytest.param(Resolved(), Rules(), False, id="nobody will ever confirm: it goes"),
+        pytest.param(WANTED, replace(STANDBY, emptying=True), False, id="does not stand in the way of an uninstall"),
+        pytest.param(WANTED, Rules(), True, id="wanted: its order waits for an agent"),
+    ],
+)
+def test_a_node_that_never_had_an_agent(resolved, rules, ordered):
+    plan = plan_node(LABELLED, dataplane(EMPTY, current=False), resolved, rules, abandoned=True)
+    assert (plan.order is not None, plan.wants_pod) == (ordered, ordered)
+
+
 @pytest.mark.parametrize("turn", list(Attach))
 def test_a_turn_stands_in_the_order(turn):
     plan = plan_node(NODE, None, WANTED, Rules(), turn=turn)

@@ -17,7 +17,7 @@ from tests.jumping_loop import beside, play
 
 from spillway_crds import names
 from spillway_crds.orders_wire import decode_order, order_hash
-from spillway_operator.apiserver import CRDS, DATAPLANES, EVENTS, FILTERS, NODES, ApiFailure, Kind
+from spillway_operator.apiserver import CRDS, DATAPLANES, EVENTS, FILTERS, NODES, ApiFailure, Kind, config_maps
 from spillway_operator.config import Config
 from spillway_operator.reconcile import Place, Reconciler
 
@@ -338,5 +338,22 @@ def test_old_revisions_go_and_those_that_are_named_stay(api):
             say(api, reconciler, node)
         await asyncio.sleep(100)
         assert not [name for plural, name in api.objects if plural == "controllerrevisions"]
+
+    settled(api, script)
+
+
+def test_a_node_without_any_agent_does_not_hinder_an_uninstall(api):
+    """n1 never had one; n0's agent confirms. Labels and orders go, and stay gone."""
+    configs = config_maps("ns")
+
+    async def script(reconciler):
+        say(api, reconciler, "n0")
+        tell(reconciler, configs, "ADDED", api.put(configs, "spillway-uninstall", data={"deployment": ""}))
+        await asyncio.sleep(1)
+        assert order(api, "n0")["state"] == order(api, "n1")["state"] == "Empty"
+        say(api, reconciler, "n0")
+        await asyncio.sleep(60)
+        assert not [name for plural, name in api.objects if plural == "nodedataplanes"]
+        assert all(names.NODE_LABEL not in api.objects["nodes", node]["metadata"]["labels"] for node in ("n0", "n1"))
 
     settled(api, script)

@@ -262,6 +262,6 @@ def test_uninstall_says_who_is_left():
     progress = progress_of([done, silent], [NodeSight("o", "u", 1)], seen=4)
     assert (
         str(progress)
-        == "1 of 4 nodes are clean; waiting for m (has not answered), n (clean, its pod is ending), o (its label is there)"
+        == "1 of 4 nodes are clean; waiting for m (no agent has ever reported from there), n (clean, its pod is ending), o (its label is there)"
     )
     assert str(progress_of([], [], seen=4)) == "4 of 4 nodes are clean"
