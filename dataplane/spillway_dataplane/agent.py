@@ -63,6 +63,7 @@ class Agent:
             while self._wait_for_lock():
                 if self._act(lock):
                     return
+                self._pulse = replace(self._pulse, snapshot=replace(self._pulse.snapshot, acting=False))
                 lock.release()
                 lock.request(self.inbox, ask=False)
         finally:

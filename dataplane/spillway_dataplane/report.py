@@ -101,7 +101,7 @@ def _conditions(findings: Iterable[Finding]) -> tuple[Condition, ...]:
 def _filter(order: FilterOrder, picture: Picture, totals: Totals) -> FilterStatus:
     content = picture.contents.get(order.revision)
     names = [rule.name for rule in content.rules] if isinstance(content, FilterContent) else []
-    status = FilterStatus(order.name, order.uid, order.revision, FilterState.PENDING, totals=totals)
+    status = FilterStatus(order.name, order.uid, _running_revision(order.uid, picture), FilterState.PENDING, totals=totals)
     status = replace(status, rules=rules_of(picture.rules, order.uid, names))
     places = [ifname for ifname, draft in picture.drafts.items() if any(each.order.uid == order.uid for each in draft.members)]
     trouble = sorted(each for each in picture.findings if _concerns(each, order.uid, places))
@@ -111,6 +111,14 @@ def _filter(order: FilterOrder, picture: Picture, totals: Totals) -> FilterStatu
         state = FilterState.FAILED if failed else FilterState.PENDING
         return replace(status, state=state, reason=worst.reason.value, message=_message(failed or trouble))
     return replace(status, state=_state_in_kernel(order, picture, places))
+
+
+def _running_revision(uid: str, picture: Picture) -> str:
+    """Return what the kernel runs of a filter, empty if nothing; of several on several interfaces the ordered one is not said."""
+    digests = [each.pinned.digest for each in picture.node.interfaces if is_live(each) and each.pinned is not None]
+    running = {member.revision for digest in digests for member in picture.records.members(digest) if member.uid == uid}
+    ordered = {each.revision for each in picture.order.filters if each.uid == uid}
+    return min(running - ordered or running, default="")
 
 
 def _concerns(finding: Finding, uid: str, places: list[str]) -> bool:

@@ -155,8 +155,11 @@ class Tenure:
             self._building_since = 0.0
             return False
         self._building_since = self._building_since or now
-        self._again_at = self._again_at or self._building_since + COMPILING_S
-        return now < self._building_since + COMPILING_S
+        news_at = self._building_since + COMPILING_S
+        if now >= news_at:
+            return False
+        self._again_at = self._again_at or news_at
+        return True
 
     def _counts_at(self) -> float:
         order = self._conductor.memory.order

@@ -12,6 +12,9 @@ from tests.unit.agent_fakes import FOREIGN, FakeKernel, Node, Orders, card, cont
 from spillway_crds.errors import InvalidIntent, KernelError, Problem
 from spillway_crds.filters import Mode, RuleAction, XdpMode
 from spillway_crds.orders import Attach, FilterState, NodeState
+from spillway_crds.orders_wire import encode_status, trim_status
+from spillway_crds.schema.nodedataplane import STATUS
+from spillway_crds.validate import problems_of
 from spillway_dataplane.observed import ObservedXdp
 from spillway_dataplane.source import LinksChanged, OrderSeen, PeersSeen, SwitchSeen
 
@@ -96,6 +99,7 @@ def test_one_bad_filter_takes_nothing_from_the_others(node, orders):
     assert "invalid access" in status.filters[0].message
     running = node.conductor.memory.records.members(node.kernel.cards["eth0"].program.digest)
     assert {each.revision for each in running} == {good.revision, changed.revision}
+    assert status.filters[0].revision == good.revision, "what the kernel runs, not what was ordered"
 
 
 def test_bad_new_filter_stays_out(node, orders):
@@ -408,3 +412,17 @@ def test_converges_and_order_does_not_matter(tmp_path_factory, history):
     finally:
         node.close()
         fresh.close()
+
+
+def test_status_fits_the_crd(node, orders):
+    """Every reason, state and length that an agent can report is one that the API server takes."""
+    node.kernel.set("eth1", attached=ObservedXdp(FOREIGN, XdpMode.NATIVE))
+    status = node.order(
+        orders.seen(
+            orders.filter("dns", content()),
+            orders.filter("queue", content(rx_queue_ids=(9,))),
+            orders.filter("taken", content(interfaces=("eth1",))),
+            orders.filter("absent", content(interfaces=("eth7", "eth*"))),
+        )
+    )
+    assert problems_of(STATUS, encode_status(trim_status(status)), "status") == ()
