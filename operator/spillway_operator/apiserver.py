@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -164,10 +165,18 @@ def tolerate(*statuses: int) -> Iterator[None]:
             raise
 
 
+def in_cluster() -> bool:
+    """Whether this is a pod that was told nothing else."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+
+
 @contextlib.asynccontextmanager
 async def connect() -> AsyncIterator[ApiServer]:
     """In a pod: its service account, whose token is read again as it is renewed; else what KUBECONFIG names."""
-    await config.load_config()
+    if in_cluster():
+        config.load_incluster_config()
+    else:
+        await config.load_kube_config()
     configuration = client.Configuration.get_default_copy()
     configuration.client_session_kwargs = {"trust_env": False}  # else each request asks a thread for ~/.netrc: twice the CPU
     async with client.ApiClient(configuration) as api:

@@ -78,12 +78,12 @@ class FilterWork:
             await self._herald.tell(regarding, notes_between(sight.report, report))
 
     def _report(self, sight: FilterSight) -> FilterReport:
-        order, around = self._world.order_of(sight), self._surroundings()
+        around = self._surroundings()
         views = [self._view(sight, node) for node in self._world.selected_nodes(sight)]
-        self._note_unheard(sight.name, count(views, order, around))
+        self._note_unheard(sight.name, count(views, sight.order, around))
         tally, existing = self._tally(sight), {each.uid for each in self._world.dataplanes}
         departed = self._ledgers[sight.uid].departed(sight.rule_names, existing)
-        report = plan_report(sight, order, views, around, tally=tally, departed=departed)
+        report = plan_report(sight, views, around, tally=tally, departed=departed)
         return self._with_due_counts(sight, report)
 
     def _note_unheard(self, name: str, counted: Counted) -> None:

@@ -23,7 +23,7 @@ from kubernetes import config as kubernetes_config
 
 from spillway_crds.errors import InvalidIntent
 from spillway_operator import __version__, metrics
-from spillway_operator.apiserver import connect
+from spillway_operator.apiserver import connect, in_cluster
 from spillway_operator.config import Config, read_config
 from spillway_operator.handlers import Watch
 from spillway_operator.health import Health
@@ -156,7 +156,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 def make_lease(place: Place) -> Lease:
     """The lease that the leader holds; the pod's uid is its name, so that a restarted container goes on with its own."""
-    kubernetes_config.load_config()
+    kubernetes_config.load_incluster_config() if in_cluster() else kubernetes_config.load_kube_config()
     identity = os.environ.get("POD_UID") or f"{socket.gethostname()}-{uuid.uuid4()}"
     return Lease(lease_api(), namespace=place.namespace, name=LEASE_NAME, identity=identity)
 

@@ -89,16 +89,14 @@ class Counted:
 
 
 def plan_report(
-    subject: FilterSight,
-    order: FilterOrder | None,
-    views: Iterable[NodeView],
-    around: Surroundings,
-    *,
-    tally: Tally,
-    departed: Departed,
+    subject: FilterSight, views: Iterable[NodeView], around: Surroundings, *, tally: Tally, departed: Departed
 ) -> FilterReport:
-    """Return the whole status. order: what nodes are told; None while the spec is invalid or its revision is not stored."""
-    counted = count(views, order, around)
+    """Return the whole status.
+
+    Nodes are held against the spec as it is now, not against what they have been told so far: `observedGeneration` means that
+    the status describes that generation.
+    """
+    counted = count(views, subject.order, around)
     conditions = (
         _ready(subject, counted, around),
         _progressing(subject, counted, around),
@@ -107,7 +105,7 @@ def plan_report(
     )
     return FilterReport(
         generation=subject.generation,
-        revision=order.revision if order else subject.report.revision,
+        revision=subject.order.revision if subject.order else subject.report.revision,
         desired=len(counted.verdicts),
         ready=counted.ready,
         failed=len(counted.failed),

@@ -357,3 +357,21 @@ def test_a_node_without_any_agent_does_not_hinder_an_uninstall(api):
         assert all(names.NODE_LABEL not in api.objects["nodes", node]["metadata"]["labels"] for node in ("n0", "n1"))
 
     settled(api, script)
+
+
+def test_a_status_never_calls_an_earlier_content_ready(api):
+    """A new rule: from the first status that describes it on, nodes that run the earlier revision are not ready."""
+
+    async def script(reconciler):
+        for node in ("n0", "n1"):
+            say(api, reconciler, node)
+        await asyncio.sleep(5)
+        rules = [{"name": "r", "match": {"protocol": "TCP", "destinationPorts": ["9"]}, "action": "Drop"}]
+        tell(reconciler, FILTERS, "MODIFIED", api.put(FILTERS, "f", spec={"nodeSelector": {}, "rules": rules}))
+        for _ in range(200):
+            status = api.objects["floodfilters", "f"]["status"]
+            assert status["observedGeneration"] == 1 or status["nodes"]["ready"] == 0
+            await asyncio.sleep(0.01)
+        assert status["observedGeneration"] == 2
+
+    settled(api, script)

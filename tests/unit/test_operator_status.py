@@ -26,8 +26,8 @@ def view(name="n1", *, state=FilterState.ENFORCING, revision="f-2", reason="", m
     return NodeView(name, entry=entry, reported=True, **more)
 
 
-def report(views, subject=SUBJECT, around=AROUND, order: FilterOrder | None = ORDER, tally=NOTHING) -> FilterReport:
-    return plan_report(subject, order, views, around, tally=tally, departed=Departed())
+def report(views, subject=SUBJECT, around=AROUND, tally=NOTHING) -> FilterReport:
+    return plan_report(subject, views, around, tally=tally, departed=Departed())
 
 
 def says(found: FilterReport, kind: str) -> tuple[str, str]:
@@ -54,7 +54,7 @@ def says(found: FilterReport, kind: str) -> tuple[str, str]:
         pytest.param(view(reachable=False), ORDER, False, False, "NodeNotReady", id="node away: its word is old"),
         pytest.param(NodeView("n1"), ORDER, False, False, "NoAgent", id="no agent"),
         pytest.param(NodeView("n1", reported=True), ORDER, False, False, "Pending", id="agent has not seen it"),
-        pytest.param(view(), None, False, False, "Pending", id="no revision stored"),
+        pytest.param(view(), None, False, False, "Pending", id="invalid spec"),
     ],
 )
 def test_one_node(seen, order, ready, failed, reason):
@@ -171,7 +171,7 @@ def test_since_is_when_a_rules_counts_began():
 
 def test_a_report_survives_the_wire():
     departed = Departed(("u1",), Totals(1, 2, 3, 4, 5, 6))
-    found = plan_report(SUBJECT, ORDER, [FAILED, view()], AROUND, tally=Tally(Totals(9)), departed=departed)
+    found = plan_report(SUBJECT, [FAILED, view()], AROUND, tally=Tally(Totals(9)), departed=departed)
     raw = encode_report(found)
     assert decode_report(raw) == found
     assert raw["nodes"]["summary"] == "1/2"
