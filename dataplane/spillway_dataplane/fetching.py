@@ -36,6 +36,7 @@ class Fetcher:
         self._make_api, self._answered = make_api, answered
         self._path = f"/apis/apps/v1/namespaces/{namespace}/controllerrevisions"
         self._contents: dict[str, FilterContent | SpillwayError] = {}
+        self._said: dict[str, str] = {}  # what was logged of a revision: once, however often it is tried
         self._inbox = Inbox()
         self._news = threading.Condition()
         self._wanted: Wanted | None = None
@@ -84,12 +85,15 @@ class Fetcher:
 
     def _gather(self, wanted: Wanted) -> OrderSeen:
         names = {each.revision for each in wanted.order.filters}
+        self._said = {name: said for name, said in self._said.items() if name in names - self._contents.keys()}
         self._contents = {name: content for name, content in self._contents.items() if name in names}
         for name in sorted(names - self._contents.keys()):
             try:
                 self._contents[name] = self._fetch(name)
             except Transient as error:
-                LOG.warning("%s", error)
+                if self._said.get(name) != str(error):
+                    LOG.warning("%s", error)
+                self._said[name] = str(error)
         return OrderSeen(wanted.order, wanted.uid, dict(self._contents))
 
     def _fetch(self, name: str) -> FilterContent | SpillwayError:
