@@ -28,6 +28,7 @@ from tests.cluster.errors import ClusterError, NotUp
 from tests.cluster.interruption import undone_on_failure
 from tests.cluster.layout import Cache, Home
 from tests.cluster.network import (
+    NETNS,
     make_host_link,
     make_routes,
     make_switch,
@@ -41,7 +42,7 @@ from tests.cluster.pki import make_pki
 from tests.cluster.processes import is_alive
 from tests.cluster.products import remove
 from tests.cluster.programs import PROGRAMS
-from tests.cluster.shell import say, step, wait_for
+from tests.cluster.shell import run, say, step, wait_for
 from tests.cluster.state import Shape, State, change_shape, changing, read_state, running_state, this_boot, write_state
 
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")  # shared by all nodes' kubelets; the default 128 is too few
@@ -116,7 +117,7 @@ def wait_complete(home: Home, nodes: int) -> None:
 
 def prepare(home: Home, cache: Cache, shape: Shape, template: Path, pause: Path) -> State:
     """Record how the machine is, then change it: a kernel limit and mount points."""
-    missing = tuple(missing_directories(NODE_DISK))
+    missing = tuple(missing_directories((*NODE_DISK, str(NETNS))))
     raised = ((str(INOTIFY), INOTIFY.read_text().strip()),) if int(INOTIFY.read_text()) < ENOUGH_INOTIFY else ()
     state = write_state(home, State(shape, this_boot(), str(template), False, missing, raised, root_handed_on()))
     for name in missing:
@@ -201,8 +202,7 @@ def tear_down(home: Home) -> bool:
         remove_running(home, state)
         restore_machine(state)
     for name in reversed(state.directories):
-        with suppress(OSError):  # somebody else uses it by now
-            Path(name).rmdir()
+        remove_directory(Path(name))
     remove(home.root)
     return True
 
@@ -217,6 +217,14 @@ def remove_running(home: Home, state: State) -> None:
         remove_netns(host_netns(name))
     remove_host_link()
     remove_netns(SWITCH)
+
+
+def remove_directory(folder: Path) -> None:
+    """Remove a mount point that we made, unless somebody else uses it by now."""
+    with suppress(OSError):
+        if folder == NETNS and not any(folder.iterdir()):  # `ip netns` mounts its folder on itself
+            run(["umount", folder], check=False)
+        folder.rmdir()
 
 
 def restore_machine(state: State) -> None:
