@@ -38,13 +38,18 @@ def run(arguments: argparse.Namespace, say: Say) -> Exit:
 def hold(settings: Settings, inbox: Inbox, say: Say) -> None:
     """Keep what is restored until told to stop. An agent that comes takes the node; this then only stands by."""
     kernel = Datapath(settings.pins)
-    tell(say, restore(settings, kernel=kernel, compile_source=compile_source))
-    said = None
+    done = restore(settings, kernel=kernel, compile_source=compile_source)
+    tell(say, done)
     while not isinstance(inbox.get(), Stop):
-        again = restore(settings, kernel=kernel, compile_source=compile_source, timeout_s=AGAIN_S)
-        if again != said:
-            tell(say, again)
-        said = again
+        before, done = done, restore(settings, kernel=kernel, compile_source=compile_source, timeout_s=AGAIN_S)
+        if news(done) != news(before):
+            tell(say, done)
+
+
+def news(restored: Restored) -> tuple[bool, tuple[str, ...]]:
+    """What is worth a line: not times, not counts."""
+    filters = restored.status.filters if restored.status else ()
+    return restored.acting, tuple(f"{each.name}: {filter_text(each)}" for each in filters)
 
 
 def stop_on_signals(inbox: Inbox) -> None:
