@@ -10,7 +10,8 @@ packages=(
   runc containernetworking-plugins iptables conntrack  # what a node's containerd, kubelet and kube-proxy call
   buildah skopeo mmdebstrap gcc libc6-dev              # images without a registry
   procps kmod                                          # sysctl, ps, modprobe
-  bpftool tcpdump hping3 libpcap0.8 nftables xdp-tools # other people's tools that tests and benches compare with
+  bpftool tcpdump hping3 iputils-ping libpcap0.8       # other people's tools that tests use
+  nftables xdp-tools                                   # ... and that benches compare with
   shellcheck git make curl
 )
 

@@ -114,10 +114,10 @@ def add_file(tar: tarfile.TarFile, name: str, file: Path) -> None:
         tar.addfile(entry, source)
 
 
-def write_one_file_layer(layer: Path, file: Path) -> None:
-    """Write a layer that holds one program, at the root."""
+def write_one_file_layer(layer: Path, file: Path, name: str) -> None:
+    """Write a layer that holds one program, at the root, under this name."""
     with tarfile.open(layer, "w") as tar:
-        entry = tarfile.TarInfo(file.name)
+        entry = tarfile.TarInfo(name)
         entry.size, entry.mode = file.stat().st_size, 0o755
         with file.open("rb") as source:
             tar.addfile(entry, source)

@@ -127,6 +127,6 @@ def pause_archive(cache: Cache) -> Path:
 
 def make_pause(program: Path, archive: Path) -> None:
     layer = archive.with_name("pause-layer.tar")
-    write_one_file_layer(layer, program)
-    write_single_layer(archive, PAUSE, layer, os.uname().machine, [f"/{program.name}"])
+    write_one_file_layer(layer, program, "pause")
+    write_single_layer(archive, PAUSE, layer, os.uname().machine, ["/pause"])
     remove(layer)

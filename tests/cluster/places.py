@@ -25,6 +25,7 @@ from tests.cluster.addresses import (
     node_port,
 )
 from tests.cluster.boot import disk_path
+from tests.cluster.errors import CommandFailed
 from tests.cluster.layout import Home
 from tests.cluster.lifecycle import kill_node, start_node
 from tests.cluster.network import NETNS, block_api, in_netns, unblock_api
@@ -36,11 +37,14 @@ DIES_WITH_CALLER = ("setpriv", "--pdeathsig", "KILL")  # nsenter passes no signa
 
 
 def run_words(prefix: Argv, argv: Argv, options: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """subprocess.run with what tests want by default: text, captured, an error raised."""
+    """subprocess.run with what tests want by default: text, captured, and for a failure CommandFailed with what it said."""
     captured = {} if "stdout" in options or "stderr" in options else {"capture_output": True}
     chosen = {"text": True, **captured, **options}
     check = chosen.pop("check", True)
-    done: subprocess.CompletedProcess[str] = subprocess.run(words(*prefix, *argv), check=check, **chosen)
+    command = words(*prefix, *argv)
+    done: subprocess.CompletedProcess[str] = subprocess.run(command, check=False, **chosen)
+    if check and done.returncode:
+        raise CommandFailed(argv=command, returncode=done.returncode, output=str(done.stderr or done.stdout or ""))
     return done
 
 

@@ -25,8 +25,8 @@ NAME = "registry.local/pause:1"
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
     """The layout that an archive of one layer unpacks to."""
-    (tmp_path / "pause").write_bytes(b"program")
-    write_one_file_layer(tmp_path / "layer.tar", tmp_path / "pause")
+    (tmp_path / "pause-1234").write_bytes(b"program")
+    write_one_file_layer(tmp_path / "layer.tar", tmp_path / "pause-1234", "pause")
     write_single_layer(tmp_path / "image.tar", NAME, tmp_path / "layer.tar", "x86_64", ["/pause"])
     unpack(tmp_path / "image.tar", tmp_path / "layout")
     return tmp_path / "layout"
