@@ -26,8 +26,8 @@ PLURALS = (names.FILTERS_PLURAL, names.DATAPLANES_PLURAL)
 class Standing:
     """What may be concluded from an object's absence now.
 
-    obeyed: the CRD is there and stays. wait_s: how much longer the absence of objects from before `since` means nothing.
-    since: RFC 3339, when the CRD was made, if it was made anew while we watched.
+    obeyed: the CRD is there and stays. since: RFC 3339, when it was made. wait_s: how much longer the absence of objects from
+    before that means nothing: they went with an earlier CRD.
     """
 
     obeyed: bool = False
@@ -60,6 +60,10 @@ class Crds:
         """Plural names of what is gone or going."""
         return {plural for plural, state in self._states.items() if not state.serving}
 
+    def since(self, plural: str) -> str:
+        """When the CRD was made, RFC 3339; empty if it was never seen."""
+        return self._states[plural].since
+
     async def refresh(self) -> None:
         """Read both."""
         for plural in PLURALS:
@@ -84,7 +88,7 @@ class Crds:
 
     def _note_definition(self, plural: str, uid: str, created: str) -> None:
         state = self._states[plural]
-        if state.uid and state.uid != uid:
+        if state.uid != uid:
             state.settled_at = time.monotonic() + RETURN_GRACE_S
         state.uid, state.since = uid, created
 

@@ -18,6 +18,7 @@ from spillway_operator.sights import DataplaneSight, NodeSight
 
 REPORT_LEAST_S = 5
 NODES_PER_REPORT_SECOND = 30
+LAST_PRIORITY = 1000
 REPORT_STEP_S = 5  # in steps: each change of the pause rewrites the order of every node
 
 
@@ -80,21 +81,19 @@ def report_seconds(nodes: int) -> int:
 def resolve_node(node: NodeSight, seen: NodeOrder | None, candidates: Iterable[Candidate]) -> Resolved:
     """Return what the filters mean for one node. seen: its present order, kept for filters that have no new one."""
     known = tuple(candidates)
-    kept = {each.uid: each for each in seen.filters} if seen else {}
-    orders = {each.name: order for each in known if (order := each.order or kept.get(each.uid))}
+    kept = {each.uid: (place, each) for place, each in enumerate(seen.filters)} if seen else {}
+    orders = {each.name: order for each in known if (order := each.order or kept.get(each.uid, (0, None))[1])}
     subjects = (_subject(each, kept) for each in known if each.name in orders)
     resolution = resolve((each for each in subjects if each is not None), node.labels)
     return Resolved(tuple(orders[each.name] for each in resolution.orders), resolution.over_limit)
 
 
-def _subject(candidate: Candidate, kept: Mapping[str, FilterOrder]) -> FloodFilter | None:
-    """What ranks a filter. One that is invalid now goes on where it runs, last among the others."""
-    if candidate.subject is not None and (candidate.order is not None or candidate.uid in kept):
+def _subject(candidate: Candidate, kept: Mapping[str, tuple[int, FilterOrder]]) -> FloodFilter | None:
+    """What ranks a filter. One whose spec is not known goes on where it runs, after the others, in the order it had."""
+    if candidate.subject is not None or candidate.uid not in kept:
         return candidate.subject
-    order = kept.get(candidate.uid)
-    if order is None:
-        return None
-    spec = FilterSpec(NodeSelector(), FilterContent(rules=(), priority=1000), order.mode, order.suspend)
+    place, order = kept[candidate.uid]
+    spec = FilterSpec(NodeSelector(), FilterContent(rules=(), priority=LAST_PRIORITY + place), order.mode, order.suspend)
     return FloodFilter(candidate.name, spec, uid=candidate.uid, created=order.created)
 
 

@@ -6,11 +6,12 @@ import asyncio
 import random
 from dataclasses import dataclass
 
+from spillway_crds import names
 from spillway_operator.apiserver import DATAPLANES, FILTERS, NODES, ApiServer, Kind, config_maps
 from spillway_operator.bells import ALL, Bells
 from spillway_operator.changes import Changes
 from spillway_operator.config import Config
-from spillway_operator.crds import Crds
+from spillway_operator.crds import RETURN_GRACE_S, Crds
 from spillway_operator.filters import FilterWork
 from spillway_operator.herald import Herald
 from spillway_operator.intake import Intake, Watched
@@ -97,7 +98,20 @@ class Reconciler:
         for plural in before - missing:
             self.bells.audit.ring(plural)
             self.bells.absence.ring(plural)
+        if names.FILTERS_PLURAL in before - missing:
+            self._hold_filters(self.crds.since(names.FILTERS_PLURAL))
         self.bells.ring_everything()
+
+    def _hold_filters(self, since: str) -> None:
+        """Filters that went with an earlier CRD stay in orders for a while, so that applying them again changes nothing."""
+        self.world.held_before = since
+        asyncio.get_running_loop().call_later(RETURN_GRACE_S, self._let_filters_go, since)
+
+    def _let_filters_go(self, since: str) -> None:
+        if self.world.held_before == since and names.FILTERS_PLURAL not in self.world.missing:
+            self.world.held_before = ""
+            self.world.forget_filters()
+            self.bells.ring_nodes()
 
     async def fill(self) -> None:
         """List everything once. Until this has returned nothing may be concluded from an absence: call it before run()."""

@@ -31,6 +31,7 @@ class World:
         self.filters: Cache[FilterSight] = Cache()
         self.dataplanes: Cache[DataplaneSight] = Cache()
         self.configs: Cache[ConfigSight] = Cache()
+        self.held_before = ""  # filters in orders from before this time (RFC 3339) went with their CRD: they are kept for a while
         self.revisions: dict[str, RevisionSight] = {}
         self.flows = tuple(flow for flow in flows(ceiling_pps=config.failsafe.ceiling_pps) if flow.name in config.failsafe.flows)
         self._stored: set[str] = set()  # names of revisions that are there with the right content
@@ -103,10 +104,18 @@ class World:
     def candidates(self) -> tuple[Candidate, ...]:
         """All filters, as planning sees them."""
         if self._candidates is None:
-            self._candidates = tuple(Candidate(each.name, each.uid, each.subject, self.order_of(each)) for each in self.filters)
+            known = (Candidate(each.name, each.uid, each.subject, self.order_of(each)) for each in self.filters)
+            self._candidates = (*known, *self._ghosts())
             present = {each.uid for each in self.filters}
             self._published = {uid: order for uid, order in self._published.items() if uid in present}
         return self._candidates
+
+    def _ghosts(self) -> tuple[Candidate, ...]:
+        """Filters that only orders still name, older than their own CRD: that was made anew, and nobody deleted them."""
+        names_there = {each.name for each in self.filters}
+        orders = (each.order.filters for each in self.dataplanes if each.order is not None)
+        found = {each.uid: each.name for filters in orders for each in filters if each.created < self.held_before}
+        return tuple(Candidate(name, uid) for uid, name in sorted(found.items()) if name not in names_there)
 
     def resolved(self, node: NodeSight) -> Resolved:
         """What the filters mean for one node."""

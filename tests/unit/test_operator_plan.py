@@ -74,6 +74,12 @@ def test_what_filters_mean(candidates, seen, revisions, over_limit):
     assert resolved.over_limit == over_limit
 
 
+def test_filters_that_only_the_order_names_keep_their_order():
+    seen = NodeOrder(NodeState.ACTIVE, filters=(earlier("z"), earlier("a"), earlier("m")))
+    ghosts = [candidate(name, stored=False, valid=False) for name in "amz"]
+    assert resolve_node(NODE, seen, ghosts).orders == seen.filters
+
+
 def test_the_youngest_beyond_24_are_named():
     crowd = [candidate(f"f{n:02}", created=f"2026-01-{30 - n:02}T00:00:00Z") for n in range(26)]
     resolved = resolve_node(NODE, None, crowd)

@@ -375,3 +375,22 @@ def test_a_status_never_calls_an_earlier_content_ready(api):
         assert status["observedGeneration"] == 2
 
     settled(api, script)
+
+
+def test_an_operator_that_starts_beside_a_new_crd_gives_its_filters_time(api):
+    """The CRD was made anew while nobody led: orders name filters older than it. They stay for a minute, then they go."""
+    kept = {}
+
+    async def first(_):
+        kept.update({node: copy.deepcopy(order(api, node)) for node in ("n0", "n1")})
+
+    settled(api, first)
+    gone(api, FILTERS, "f")
+    crd(api, "floodfilters", "2026-02-02T00:00:00Z")
+
+    async def second(_):
+        assert {node: order(api, node) for node in ("n0", "n1")} == kept
+        await asyncio.sleep(30)
+        assert order(api, "n0")["state"] == "Empty"
+
+    settled(api, second)
