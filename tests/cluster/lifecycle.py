@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.cluster.addresses import HOST_LINK, MAX_HOSTS, MAX_NODES, SWITCH, host_netns, host_port, node_name, node_netns
 from tests.cluster.boot import NODE_DISK
-from tests.cluster.cgroups import restore_root, root_handed_on
+from tests.cluster.cgroups import members, observe_hierarchies, restore_root, root_handed_on
 from tests.cluster.control_plane import (
     COMPONENTS,
     component,
@@ -72,15 +72,18 @@ def is_up(home: Home, state: State | None) -> bool:
     return any(map(is_alive, recorded))
 
 
-def refuse_strangers() -> None:
+def refuse_strangers(nodes: int) -> None:
     """Names that are taken belong to a cluster with another home: leave it alone. Raises ClusterError."""
-    if netns_exists(SWITCH) or Path(f"/sys/class/net/{HOST_LINK}").exists():
-        raise ClusterError(f"{SWITCH} or {HOST_LINK} is there already: another cluster's, with another home?")
+    taken = [name for name in (SWITCH,) if netns_exists(name)]
+    taken += [name for name in (HOST_LINK,) if Path(f"/sys/class/net/{name}").exists()]
+    taken += [name for name in map(node_netns, range(1, nodes + 1)) if members(observe_hierarchies(), name)]
+    if taken:
+        raise ClusterError(f"{', '.join(taken)} is there already: another cluster's, with another home?")
 
 
 def start(home: Home, cache: Cache, shape: Shape, template: Path, pause: Path) -> None:
     """Make the whole cluster, or nothing: on any failure or signal, what was made is taken down again."""
-    refuse_strangers()
+    refuse_strangers(shape.nodes)
     with undone_on_failure(lambda: give_up(home, cache)):
         state = prepare(home, cache, shape, template, pause)
         make_pki(home)
