@@ -5,7 +5,6 @@ PYTEST := $(PYTHON) -m pytest
 CLUSTER := $(PYTHON) -m tests.cluster
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
 NODES ?= 2
-export PYTHONDONTWRITEBYTECODE := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all unit kernel e2e long fuzz bench lint image cluster-up cluster-down clean
 
