@@ -79,7 +79,9 @@ class AgentProcess:
         """Order one filter and wait until the kernel runs it."""
         revision = self.tell_run(content, mode, name, **fields)
         state = "Enforcing" if mode is Mode.ENFORCE else "Monitoring"
-        return self.wait(lambda status: [(each.get("revision"), each["state"]) for each in status["filters"]] == [(revision, state)])
+        return self.wait(
+            lambda status: [(each.get("revision"), each["state"]) for each in status["filters"]] == [(revision, state)]
+        )
 
     def wait(self, wanted: Callable[[Status], bool]) -> Status:
         """Wait until the latest status is as wanted, and return it."""
