@@ -145,6 +145,19 @@ def image_blobs(layout: Path, manifest: Blob) -> list[Blob]:
     return [manifest, as_blob(content["config"]), *map(as_blob, content["layers"])]
 
 
+def keep_only(layout: Path, references: set[str]) -> None:
+    """Forget all images of a layout but those with these references, and the files that no other needs."""
+    content = json.loads((layout / "index.json").read_text())
+    kept = [entry for entry in content["manifests"] if entry.get("annotations", {}).get(REFERENCE) in references]
+    needed = {blob.digest for entry in kept for blob in image_blobs(layout, as_blob(entry))}
+    unfinished = layout / "index.new"
+    unfinished.write_bytes(encode({**content, "manifests": kept}))
+    unfinished.rename(layout / "index.json")
+    for file in (layout / "blobs/sha256").iterdir():
+        if file.name not in needed:
+            file.unlink()
+
+
 def write_from_layout(target: IO[bytes], layout: Path, names: Iterable[str], manifest: Blob, known: set[str]) -> None:
     """Stream an archive of one image under one or more names, without the blobs whose digests are `known`."""
     entries = [entry for name in names for entry in json.loads(index(name, manifest))["manifests"]]

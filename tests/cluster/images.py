@@ -14,6 +14,7 @@ from typing import IO
 from tests.cluster.archives import (
     Blob,
     find_manifest,
+    keep_only,
     write_from_layout,
     write_one_file_layer,
     write_single_layer,
@@ -91,7 +92,6 @@ def build_one(cache: Cache, image: str) -> BuiltImage:
     reference = f"{name}-{image_key(image)}"
     record = cache.images / f"{reference}.json"
     product(record, lambda unfinished: make_image(cache, image, reference, unfinished), f"building the image {name}")
-    keep_newest(cache.images, f"{name}-*.json", KEPT_RECORDS)
     return BuiltImage(name, layout_of(cache), Blob(**json.loads(record.read_text())))
 
 
@@ -102,6 +102,8 @@ def make_image(cache: Cache, image: str, reference: str, record: Path) -> None:
     build_image(cache, image, REPOSITORY / "images" / image / "Dockerfile", tag)
     export_image(cache, tag, layout, reference)
     record.write_text(json.dumps(asdict(find_manifest(layout, reference))))
+    keep_newest(cache.images, f"spillway-{image}-*.json", KEPT_RECORDS)
+    keep_only(layout, {reference, *(file.stem for file in cache.images.glob("spillway-*.json"))})
 
 
 # ---- the pause image --------------------------------------------------------------------------------------------------

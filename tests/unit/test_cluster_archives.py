@@ -13,6 +13,7 @@ from tests.cluster.archives import (
     as_blob,
     find_manifest,
     image_blobs,
+    keep_only,
     missing_blobs,
     write_from_layout,
     write_one_file_layer,
@@ -82,3 +83,15 @@ def test_every_blob_once(layout: Path) -> None:
     blobs = image_blobs(layout, find_manifest(layout, "1"))
     assert list(missing_blobs([*blobs, *blobs], set())) == blobs
     assert list(missing_blobs(blobs, {blob.digest for blob in blobs})) == []
+
+
+def test_forgotten_images_take_their_files_along(layout: Path) -> None:
+    """What a kept image needs stays, also where a forgotten one shared it; nobody's files go."""
+    assert len(list((layout / "blobs/sha256").iterdir())) == 3
+    (layout / "blobs/sha256/stray").touch()
+    keep_only(layout, {"1"})
+    assert {each.name for each in (layout / "blobs/sha256").iterdir()} == {
+        blob.digest for blob in image_blobs(layout, find_manifest(layout, "1"))
+    }
+    keep_only(layout, {"2"})
+    assert list((layout / "blobs/sha256").iterdir()) == []
