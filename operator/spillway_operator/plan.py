@@ -103,8 +103,12 @@ def is_standby(node: NodeSight, rules: Rules) -> bool:
 
 
 def is_empty(dataplane: DataplaneSight) -> bool:
-    """Whether the node has confirmed, from its kernel, that nothing of ours is left."""
-    told = dataplane.order is not None and dataplane.order.state is NodeState.EMPTY
+    """Whether the node has confirmed, from its kernel, that nothing of ours is left, and its turn is over.
+
+    Else its turn would last until its pod has ended, and the next node would wait for that.
+    """
+    order = dataplane.order
+    told = order is not None and order.state is NodeState.EMPTY and order.attach is Attach.HOLD
     return told and dataplane.carried_out and not dataplane.has_links
 
 

@@ -171,6 +171,7 @@ def test_empty_is_believed_only_from_the_kernel():
     assert is_empty(dataplane(EMPTY))
     assert not is_empty(dataplane(EMPTY, links=(LINK,)))
     assert not is_empty(dataplane(IDLE))
+    assert not is_empty(dataplane(replace(EMPTY, attach=Attach.ALLOWED)))
     assert not is_empty(replace(dataplane(EMPTY), order=None))
 
 
