@@ -2,7 +2,7 @@
 
 It writes the wish that every node be emptied, and waits until every node has confirmed. Who leads carries the wish out; for the
 case that nobody does, the hook stands by as one more replica and leads itself. Run again, it goes on where it stopped. The wish
-belongs to the operator's Deployment and goes with it; it binds that Deployment only, so a leftover harms no later release.
+goes with the release; it binds the operator's present Deployment only, so a leftover harms no later release.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from spillway_operator.sights import DataplaneSight, NodeSight
 from spillway_operator.wire import reduce_dataplane, reduce_node
 from spillway_operator.world import UNINSTALL_CONFIGMAP, UNINSTALL_OWNER_KEY
 
+CONFIG_CONFIGMAP = "spillway-config"  # the chart's, mounted as our configuration
 log = logging.getLogger(__name__)
 POLL_S = 1.0
 SAY_AGAIN_S = 15.0
@@ -89,13 +90,19 @@ async def uninstall(config: Config, place: Place) -> int:
 
 
 async def write_wish(api: ApiServer, place: Place) -> None:
-    """Write the ConfigMap that orders every node to be emptied."""
+    """Write the ConfigMap that orders every node to be emptied.
+
+    It goes with the release's own ConfigMap, which Helm deletes after the operator's rights. With the Deployment it would go
+    while the operator still has its last seconds, and that would label the nodes again.
+    """
     deployments = Kind("Deployment", "apps/v1", "deployments", place.namespace)
-    owner = await api.get(deployments, place.deployment)
+    deployment = await api.get(deployments, place.deployment)
+    uid = deployment["metadata"]["uid"] if deployment else ""
+    owner = await api.get(config_maps(place.namespace), CONFIG_CONFIGMAP)
     metadata: dict[str, Any] = {"name": UNINSTALL_CONFIGMAP}
-    uid = owner["metadata"]["uid"] if owner else ""
     if owner is not None:
-        metadata["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": place.deployment, "uid": uid}]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": CONFIG_CONFIGMAP, "uid": owner["metadata"]["uid"]}
+        metadata["ownerReferences"] = [reference]
     await api.apply(config_maps(place.namespace), {"metadata": metadata, "data": {UNINSTALL_OWNER_KEY: uid}})
     say("Every node is ordered to take Spillway's programs off, in turns.")
 
