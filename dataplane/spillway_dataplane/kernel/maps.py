@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from spillway_crds.failsafe import PeerEntry
@@ -31,6 +31,7 @@ from spillway_dataplane.kernel.objects import Fd, MapInfo
 
 _COUNTS = 6  # u64 in a counter slot, in the order of Counts
 _V4_MAPPED = bytes(10) + b"\xff\xff"
+_V4_HOSTS = IPv6Network("::ffff:0:0/96")
 _ARRAYS = (MapKind.ARRAY, MapKind.PERCPU_ARRAY)
 
 
@@ -155,10 +156,18 @@ def peer_address(prefix: Prefix) -> bytes:
 
 
 def peer_entries(peers: Iterable[PeerEntry]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-    """Return the wanted entries of peer_hosts and of peer_prefixes: whole addresses are found by one hash, the rest by a trie."""
+    """Return the wanted entries of peer_hosts and of peer_prefixes: whole addresses are found by one hash, the rest by a trie.
+
+    The IPv4 hosts lie in the middle of the IPv6 ones: an IPv6 prefix around them ends at an entry that is nobody, and what
+    lies among them as IPv6 is left out, for no such packet has peers (bpf/peers.h).
+    """
     hosts: dict[bytes, bytes] = {}
     prefixes: dict[bytes, bytes] = {}
     for entry in peers:
+        if isinstance(entry.prefix, IPv6Network) and entry.prefix.overlaps(_V4_HOSTS):
+            prefixes.setdefault(struct.pack("=I", 96) + _V4_MAPPED + bytes(4), struct.pack("=I", 0))
+            if entry.prefix.prefixlen >= _V4_HOSTS.prefixlen:
+                continue
         address, bits = peer_address(entry.prefix), struct.pack("=I", entry.peers)
         length = entry.prefix.prefixlen + 128 - entry.prefix.max_prefixlen
         if length == 128:
