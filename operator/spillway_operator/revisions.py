@@ -5,6 +5,7 @@ Nothing owns them: whoever deletes a filter with the operator away must not take
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ class RevisionWork:
     def __init__(self, api: ApiServer, world: World, namespace: str) -> None:
         self._api, self._world, self._namespace = api, world, namespace
         self._kind = revisions(namespace)
+        self._turn = asyncio.Lock()  # what a sweep found unneeded must not be found stored before it is deleted
 
     async def refresh(self) -> None:
         """List them, by their metadata alone."""
@@ -38,14 +40,19 @@ class RevisionWork:
         """See to it that the revision of a filter is there, with its content. Raises Transient if that takes another try."""
         if sight.order is None:
             return
-        raw = await self._api.get(self._kind, sight.order.revision)
-        if raw is None:
-            raw = await self._create(sight)
-        elif not _is_sound(raw):
-            await self._api.delete(self._kind, sight.order.revision, uid=raw["metadata"]["uid"])
-            raise Transient(operation=f"storing {sight.order.revision}", detail="its content is not what its name says")
+        async with self._turn:
+            raw = await self._found_or_created(sight, sight.order.revision)
         if raw is not None:
             self._world.note_stored(reduce_revision(raw))
+
+    async def _found_or_created(self, sight: FilterSight, revision: str) -> Raw | None:
+        raw = await self._api.get(self._kind, revision)
+        if raw is None:
+            return await self._create(sight)
+        if not _is_sound(raw):
+            await self._api.delete(self._kind, revision, uid=raw["metadata"]["uid"])
+            raise Transient(operation=f"storing {revision}", detail="its content is not what its name says")
+        return raw
 
     async def _create(self, sight: FilterSight) -> Raw | None:
         """None if the filter is another one by now; its event brings the next try."""
@@ -65,6 +72,10 @@ class RevisionWork:
 
     async def sweep(self) -> None:
         """See what is there, and delete what nobody needs any more."""
+        async with self._turn:
+            await self._sweep()
+
+    async def _sweep(self) -> None:
         await self.refresh()
         if not (self._world.may_plan and self._world.filters.complete):
             return

@@ -29,7 +29,10 @@ def cluster() -> Iterator[Cluster]:
 def installed(cluster: Cluster) -> Product:
     """The chart, installed with its default values but for the images; dataplane pods are ready on every node."""
     product = Product(cluster)
-    product.install(upgrade=product.is_installed())
+    if product.is_installed():
+        product.refresh()
+    else:
+        product.install()
     product.wait_pods_ready()
     return product
 

@@ -61,6 +61,15 @@ class Product:
     def uninstall(self, *flags: str) -> str:
         return self.cluster.helm("uninstall", "spillway", "-n", NAMESPACE, *flags)
 
+    def refresh(self) -> None:
+        """Give a cluster that was kept the code as it is now."""
+        for image in ("operator", "dataplane"):
+            self.cluster.load_image(image)
+        self.install(upgrade=True)
+        for workload in ("deployment/spillway-operator", "daemonset/spillway-dataplane"):
+            self.kubectl("-n", NAMESPACE, "rollout", "restart", workload)
+            self.kubectl("-n", NAMESPACE, "rollout", "status", workload, "--timeout=180s")
+
     def is_installed(self) -> bool:
         return "spillway" in self.cluster.helm("list", "-n", NAMESPACE, "-q").split()
 
@@ -105,9 +114,9 @@ class Product:
         return items
 
     def dataplane_pod(self, node: str) -> str:
-        """Name of the node's dataplane pod."""
+        """Name of the node's dataplane pod, empty while none is ready."""
         pods = self.get_all("pods", "-n", NAMESPACE, "-l", DATAPLANE_PODS, "--field-selector", f"spec.nodeName={node}")
-        return str(next(pod["metadata"]["name"] for pod in pods if _is_ready(pod)))
+        return str(next((pod["metadata"]["name"] for pod in pods if _is_ready(pod)), ""))
 
     def node_dataplane(self, node: str) -> Json:
         return self.get("nodedataplane", node)
