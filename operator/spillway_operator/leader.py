@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 TIMEOUTS_S = (1.0, 2.0)  # connect, read; without them a dead connection outlives the lease
 ATTEMPT_S = 2 * sum(TIMEOUTS_S)  # a read and a write
 RELEASED_S = 1  # duration of a lease that was given back
+LEFT_BEHIND_S = 8.0  # of a release that was uninstalled: its rights went before its leader could give the lease back
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ def lease_api() -> Any:
 
 
 class Lease:
-    """identity: one pod's own and the same after its container's restart (the pod's uid)."""
+    """identity: one pod's own and the same after its container's restart: `<release>/<uid of the pod>`.
+
+    What stands before the slash is common to the pods of one release. A holder of another one is not coming back.
+    """
 
     def __init__(self, api: Any, *, namespace: str, name: str, identity: str, times: LeaseTimes = LeaseTimes()) -> None:
         self._api, self._namespace, self._name, self._identity, self._times = api, namespace, name, identity, times
@@ -116,7 +120,10 @@ class Lease:
         version = lease.metadata.resource_version if lease.metadata else None
         if version != self._seen[0]:
             self._seen = (version, time.monotonic())
-        return time.monotonic() - self._seen[1] > (_spec(lease).lease_duration_seconds or 0)
+        duration_s = _spec(lease).lease_duration_seconds or 0
+        if _release_of(_spec(lease).holder_identity) != _release_of(self._identity):
+            duration_s = min(duration_s, LEFT_BEHIND_S)
+        return time.monotonic() - self._seen[1] > duration_s
 
     def _take(self, lease: Any) -> None:
         spec, now = _spec(lease), datetime.datetime.now(datetime.UTC)
@@ -154,3 +161,7 @@ def _spec(lease: Any) -> Any:
     if lease.spec is None:
         lease.spec = client.V1LeaseSpec()
     return lease.spec
+
+
+def _release_of(identity: str) -> str:
+    return identity.rpartition("/")[0]

@@ -19,7 +19,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client
 from kubernetes import config as kubernetes_config
+from urllib3.exceptions import HTTPError
 
 from spillway_crds.errors import InvalidIntent
 from spillway_operator import __version__, metrics
@@ -27,7 +29,7 @@ from spillway_operator.apiserver import connect, in_cluster
 from spillway_operator.config import Config, read_config
 from spillway_operator.handlers import Watch
 from spillway_operator.health import Health
-from spillway_operator.leader import Lease, lease_api
+from spillway_operator.leader import TIMEOUTS_S, Lease, lease_api
 from spillway_operator.reconcile import Place, Reconciler
 
 log = logging.getLogger(__name__)
@@ -155,10 +157,21 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 
 def make_lease(place: Place) -> Lease:
-    """The lease that the leader holds; the pod's uid is its name, so that a restarted container goes on with its own."""
+    """The lease that the leader holds. A restarted container goes on with its own."""
     kubernetes_config.load_incluster_config() if in_cluster() else kubernetes_config.load_kube_config()
-    identity = os.environ.get("POD_UID") or f"{socket.gethostname()}-{uuid.uuid4()}"
+    pod = os.environ.get("POD_UID") or f"{socket.gethostname()}-{uuid.uuid4()}"
+    identity = f"{deployment_uid(place)}/{pod}"
     return Lease(lease_api(), namespace=place.namespace, name=LEASE_NAME, identity=identity)
+
+
+def deployment_uid(place: Place) -> str:
+    """uid of the operator's own Deployment, which tells releases apart; empty if it cannot be read."""
+    try:
+        found = client.AppsV1Api().read_namespaced_deployment(place.deployment, place.namespace, _request_timeout=TIMEOUTS_S)
+    except (client.ApiException, HTTPError) as error:
+        log.warning("Deployment %s not read: %s", place.deployment, getattr(error, "status", error))
+        return ""
+    return str(found.metadata.uid)
 
 
 def place_from_environment() -> Place:

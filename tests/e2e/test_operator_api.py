@@ -286,7 +286,9 @@ def test_a_standby_takes_over(api: BareApi, leader: subprocess.Popen[bytes]) -> 
 
 
 def holder(api: BareApi) -> str:
-    return str(api.get("-n", NAMESPACE, "lease", "spillway-operator")["spec"].get("holderIdentity", ""))
+    """The pod that leads."""
+    identity = api.get("-n", NAMESPACE, "lease", "spillway-operator")["spec"].get("holderIdentity", "")
+    return str(identity).rpartition("/")[2]
 
 
 @pytest.mark.usefixtures("leader")

@@ -94,6 +94,19 @@ def test_a_lease_expires_on_the_own_clock_only(server, monkeypatch):
     assert other.attempt()
 
 
+def test_a_lease_that_an_uninstalled_release_left_behind_is_not_waited_for(server, monkeypatch):
+    """Its rights are deleted before its leader can give it back, and it is not coming back; while it renews, it leads."""
+    now = [1000.0]
+    monkeypatch.setattr("spillway_operator.leader.time.monotonic", lambda: now[0])
+    holder, new = lease(server, "old/a"), lease(server, "new/b")
+    for _ in range(10):
+        holder.attempt()
+        now[0] += 7
+        assert not new.attempt()
+    now[0] += 9
+    assert new.attempt()
+
+
 @pytest.mark.parametrize("alive", [pytest.param(True, id="server down"), pytest.param(False, id="loop stuck")])
 def test_a_holder_that_cannot_renew_ends(server, alive):
     holder, lost = lease(server, "a", LeaseTimes(duration_s=15, deadline_s=0.05, renew_every_s=0.01)), threading.Event()
