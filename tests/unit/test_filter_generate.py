@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -75,7 +76,7 @@ def largest(filters: int = MAX_FILTERS_PER_NODE) -> ProgramSpec:
 def test_merged_ranges_hold_the_same_numbers(ranges: list[tuple[int, int]]) -> None:
     merged = merge_ranges(ranges)
     assert {n for a, b in merged for n in range(a, b + 1)} == {n for a, b in ranges for n in range(a, b + 1)}
-    assert all(one[1] + 1 < other[0] for one, other in zip(merged, merged[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(merged))
 
 
 @given(RANGES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_no_slot_has_two_owners(changes: list[tuple[dict[str, list[str]], bool]]
 @given(CHANGES)
 def test_who_stays_keeps_the_slot(changes: list[tuple[dict[str, list[str]], bool]]) -> None:
     tables = run(changes)
-    for before, after in zip(tables, tables[1:], strict=False):
+    for before, after in pairwise(tables):
         old, new = dict(before.rules) | dict(before.retired), dict(after.rules)
         assert all(new[key] == old[key] for key in new.keys() & old.keys())
 
