@@ -42,7 +42,7 @@ from tests.cluster.pki import make_pki
 from tests.cluster.processes import is_alive
 from tests.cluster.products import remove
 from tests.cluster.programs import PROGRAMS
-from tests.cluster.shell import run, say, step, wait_for
+from tests.cluster.shell import run, say, step, succeeds, wait_for
 from tests.cluster.state import Shape, State, change_shape, changing, read_state, running_state, this_boot, write_state
 
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")  # shared by all nodes' kubelets; the default 128 is too few
@@ -75,7 +75,7 @@ def is_up(home: Home, state: State | None) -> bool:
 def refuse_strangers(nodes: int) -> None:
     """Names that are taken belong to a cluster with another home: leave it alone. Raises ClusterError."""
     taken = [name for name in (SWITCH,) if netns_exists(name)]
-    taken += [name for name in (HOST_LINK,) if Path(f"/sys/class/net/{name}").exists()]
+    taken += [name for name in (HOST_LINK,) if succeeds(["ip", "link", "show", name])]
     taken += [name for name in map(node_netns, range(1, nodes + 1)) if members(observe_hierarchies(), name)]
     if taken:
         raise ClusterError(f"{', '.join(taken)} is there already: another cluster's, with another home?")
