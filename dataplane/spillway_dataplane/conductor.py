@@ -181,6 +181,9 @@ class Conductor:
         self.memory.take_records(records.keeping_programs(self.memory.records, digests))
         self.memory.forget_revisions(revisions_needed(order, self.memory.records, digests, self.memory.contents))
         self._artifacts.trim(digests)
+        if order.state is NodeState.EMPTY and not (digests or with_maps(node)):
+            self._kernel.purge()  # what all interfaces share; next to nothing when that has gone already
+            self.foreman.peers_written = None
 
     def read_counts(self) -> None:
         """Take in what the kernel has counted. What cannot be read now is read the next time: nothing is lost by waiting."""

@@ -36,6 +36,9 @@ class Kernel(Protocol):
     def detach(self, ifname: str) -> None:
         """Take ours off, maps and all."""
 
+    def purge(self) -> None:
+        """Leave nothing of ours."""
+
     def write_switches(self, ifname: str, switches: Switches) -> None:
         """Set modes and kill switch."""
 

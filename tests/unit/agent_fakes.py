@@ -162,6 +162,10 @@ class FakeKernel:
     def read_switches(self, ifname: str) -> Switches:
         return self.cards[ifname].switches
 
+    def purge(self) -> None:
+        self._call("purge")
+        self.peers = ()
+
     def write_peers(self, peers: tuple[PeerEntry, ...]) -> None:
         self._call("write_peers")
         self.peers = peers

@@ -143,6 +143,20 @@ def test_withdrawal_relieves_before_its_turn_comes(node, orders):
     assert not any(node.kernel.cards["eth0"].switches.modes)
 
 
+def test_empty_leaves_not_even_what_interfaces_share(node, orders):
+    """With the last interface the node's own maps go; a filter that comes back finds its peers written anew."""
+    dns = orders.filter("dns", content())
+    node.order(orders.seen(dns))
+    node.order(orders.seen(state=NodeState.EMPTY, attach=Attach.HOLD))
+    assert ("purge", "") not in node.kernel.calls
+    node.order(orders.seen(state=NodeState.EMPTY))
+    assert node.kernel.calls[-1] == ("purge", "")
+    node.kernel.calls.clear()
+    node.order(orders.seen(dns))
+    names = [name for name, _ in node.kernel.calls]
+    assert names.index("write_peers") < names.index("attach")
+
+
 def test_data_that_cannot_be_written_is_told_and_tried_again(node, orders):
     node.order(orders.seen(orders.filter("dns", content(), Mode.MONITOR)))
     node.kernel.refuse = lambda call, ifname: KernelError(errno=5, operation=call) if call == "write_switches" else None
