@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from spillway_crds.errors import KernelError
 from spillway_dataplane.filter.generate import MAIN, digest
 from spillway_dataplane.kernel.artifact import MAPS, Artifact
 from spillway_dataplane.kernel.compiler_child import decode
 
-CHILD = (sys.executable, "-m", "spillway_dataplane.kernel.compiler_child")
+CHILD = (sys.executable, "-S", "-m", "spillway_dataplane.kernel.compiler_child")  # no search for packages: it gets our path
+PACKAGES = Path(__file__).resolve().parents[2]
 LAST_LINES = 12
 
 
@@ -22,7 +25,9 @@ def compile_source(source: str, *, timeout_s: float = 60) -> Artifact:
     ENOMEM if the child was killed. The verifier has not seen the result: it speaks when the artifact is loaded.
     """
     try:
-        done = subprocess.run(CHILD, input=source.encode(), capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            CHILD, input=source.encode(), capture_output=True, timeout=timeout_s, check=False, env=_environment()
+        )
     except subprocess.TimeoutExpired as error:
         raise KernelError(errno=errno.ETIME, operation="compile", detail=f"not done after {timeout_s:g} s") from error
     if done.returncode < 0:
@@ -32,6 +37,11 @@ def compile_source(source: str, *, timeout_s: float = 60) -> Artifact:
     programs = decode(done.stdout)
     chunks = sorted((name for name in programs if name != MAIN), key=_chunk_number)
     return Artifact(digest(source), MAPS, {name: programs[name] for name in (MAIN, *chunks)}, MAIN)
+
+
+def _environment() -> dict[str, str]:
+    """An editable install is found by a hook that `-S` leaves out, so our own folder is named."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(PACKAGES), *sys.path))}
 
 
 def _chunk_number(name: str) -> int:
