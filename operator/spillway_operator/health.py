@@ -14,7 +14,7 @@ BEAT_EVERY_S = 1.0
 
 
 class Health:
-    """/healthz: not stuck. /readyz: standing by, or leading with filled caches."""
+    """/healthz: not stuck. /readyz: standing by for somebody who leads, or leading with filled caches."""
 
     def __init__(self) -> None:
         self.ready = True
@@ -23,6 +23,10 @@ class Health:
     def is_alive(self) -> bool:
         """Whether the event loop, if there is one, has run lately."""
         return self._beat_at is None or time.monotonic() - self._beat_at < STUCK_AFTER_S
+
+    def stand_by(self) -> None:
+        """Somebody else leads."""
+        self.ready = True
 
     async def beat(self) -> None:
         """Show that the loop runs, until cancelled."""

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 TIMEOUTS_S = (1.0, 2.0)  # connect, read; without them a dead connection outlives the lease
 ATTEMPT_S = 2 * sum(TIMEOUTS_S)  # a read and a write
 RELEASED_S = 1  # duration of a lease that was given back
-LEFT_BEHIND_S = 8.0  # of a release that was uninstalled: its rights went before its leader could give the lease back
+LEFT_BEHIND_S = 5.0  # of a release that was uninstalled: its rights went before its leader could give the lease back
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,16 @@ class Lease:
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
         self._seen: tuple[str | None, float] = ("", 0.0)  # resourceVersion, and when this process first saw it
+        self._renewals = 0  # by others, seen by this process
 
-    def acquire(self, stop: threading.Event) -> bool:
-        """Wait until the lease is held. False if `stop` was set first."""
+    def acquire(self, stop: threading.Event, *, led: Callable[[], None] = lambda: None) -> bool:
+        """Wait until the lease is held. False if `stop` was set first. led: called while another is seen to renew it."""
         while not stop.is_set():
             if self.attempt():
                 log.info("%s leads: holds lease %s/%s", self._identity, self._namespace, self._name)
                 return True
+            if self._renewals:
+                led()
             stop.wait(self._times.renew_every_s)
         return False
 
@@ -119,6 +122,7 @@ class Lease:
     def _expired(self, lease: Any) -> bool:
         version = lease.metadata.resource_version if lease.metadata else None
         if version != self._seen[0]:
+            self._renewals += self._seen[0] != ""
             self._seen = (version, time.monotonic())
         duration_s = _spec(lease).lease_duration_seconds or 0
         if _release_of(_spec(lease).holder_identity) != _release_of(self._identity):

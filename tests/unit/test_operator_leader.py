@@ -123,6 +123,21 @@ def test_who_is_told_to_stop_stops_waiting(server):
     assert not lease(server, "b").acquire(stop)
 
 
+def test_a_standby_is_ready_once_somebody_is_seen_to_lead(server):
+    """A lease that lies there unchanged is no leader."""
+    holder = lease(server, "a")
+    holder.attempt()
+    stop, told = threading.Event(), threading.Event()
+    standby = lease(server, "b", LeaseTimes(renew_every_s=0.01))
+    waiting = threading.Thread(target=standby.acquire, args=(stop,), kwargs={"led": told.set})
+    waiting.start()
+    assert not told.wait(0.1)
+    holder.attempt()
+    assert told.wait(1.0)
+    stop.set()
+    waiting.join()
+
+
 def test_times_that_overlap_are_refused():
     with pytest.raises(ValueError, match="before its holder"):
         LeaseTimes(duration_s=10, deadline_s=8.0)
