@@ -96,6 +96,7 @@ def controller_manager_arguments(home: Home) -> list[str]:
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
         "--allocate-node-cidrs=false",
+        f"--flex-volume-plugin-dir={home.root}/flexvolumes",  # it would make one in /usr
         "--authentication-skip-lookup",
         "--bind-address=127.0.0.1",
         f"--node-monitor-grace-period={GONE_AFTER}",

@@ -5,6 +5,7 @@ There no port, firewall rule or kubelet of the machine meets them. Each is a rec
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ COMPONENTS: dict[str, Callable[[Home], list[str]]] = {
     "kube-controller-manager": controller_manager_arguments,
     "kube-scheduler": scheduler_arguments,
 }
+CLIENT_FOLDERS = ("KUBECACHEDIR", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
 STOP_GRACE_S = 2  # an API server that is asked to stop drains its watches for up to a minute
 
 
@@ -86,8 +88,7 @@ def api_answers(home: Home) -> bool:
 
 def call_kubectl(home: Home, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run kubectl as admin; say nothing about failure."""
-    argv = [str(home.bin / "kubectl"), f"--kubeconfig={home.kubeconfig()}", *args]
-    return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+    return call_client(home, "kubectl", *args, stdin=stdin)
 
 
 def kubectl(home: Home, *args: str, stdin: str | None = None) -> str:
@@ -97,8 +98,14 @@ def kubectl(home: Home, *args: str, stdin: str | None = None) -> str:
 
 def helm(home: Home, *args: str) -> str:
     """helm's standard output, as it is. Raises CommandFailed with what it said."""
-    argv = [str(home.bin / "helm"), f"--kubeconfig={home.kubeconfig()}", *args]
-    return checked(subprocess.run(argv, capture_output=True, text=True, check=False))
+    return checked(call_client(home, "helm", *args))
+
+
+def call_client(home: Home, program: str, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a client as admin. What it learns of this cluster goes with it: the next one has the same address."""
+    argv = words(home.bin / program, f"--kubeconfig={home.kubeconfig()}", *args)
+    own = {name: str(home.root / "clients" / name.lower()) for name in CLIENT_FOLDERS}
+    return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, env={**os.environ, **own})
 
 
 def checked(done: subprocess.CompletedProcess[str]) -> str:
