@@ -41,17 +41,18 @@ class LeaseTimes:
             raise ValueError(f"a lease of {self.duration_s} s ends before its holder does")
 
 
-def lease_api() -> Any:
+def impatient_client() -> Any:
     """The client tries each request four times in silence; here one attempt is one attempt, or the deadline means nothing."""
     configuration = client.Configuration.get_default_copy()
     configuration.retries = False
-    return client.CoordinationV1Api(client.ApiClient(configuration))
+    return client.ApiClient(configuration)
 
 
 class Lease:
     """identity: one pod's own and the same after its container's restart: `<release>/<uid of the pod>`.
 
-    What stands before the slash is common to the pods of one release. A holder of another one is not coming back.
+    What stands before the slash is common to the pods of one release, empty if that is not known. A holder of another release
+    is not coming back.
     """
 
     def __init__(self, api: Any, *, namespace: str, name: str, identity: str, times: LeaseTimes = LeaseTimes()) -> None:
@@ -60,6 +61,7 @@ class Lease:
         self._keeper: threading.Thread | None = None
         self._seen: tuple[str | None, float] = ("", 0.0)  # resourceVersion, and when this process first saw it
         self._renewals = 0  # by others, seen by this process
+        self._complaint = ""
 
     def acquire(self, stop: threading.Event, *, led: Callable[[], None] = lambda: None) -> bool:
         """Wait until the lease is held. False if `stop` was set first. led: called while another is seen to renew it."""
@@ -112,9 +114,16 @@ class Lease:
             else:
                 return False
         except (client.ApiException, HTTPError) as error:
-            log.info("lease not taken: %s", getattr(error, "status", error))
+            self._complain(str(getattr(error, "status", error)))
             return False
+        self._complaint = ""
         return True
+
+    def _complain(self, text: str) -> None:
+        """Say once what keeps coming back every two seconds."""
+        if text != self._complaint:
+            log.info("lease not taken: %s", text)
+        self._complaint = text
 
     def _is_free(self, lease: Any) -> bool:
         return _spec(lease).holder_identity in (None, "", self._identity) or self._expired(lease)
@@ -125,7 +134,8 @@ class Lease:
             self._renewals += self._seen[0] != ""
             self._seen = (version, time.monotonic())
         duration_s = _spec(lease).lease_duration_seconds or 0
-        if _release_of(_spec(lease).holder_identity) != _release_of(self._identity):
+        theirs, ours = _release_of(_spec(lease).holder_identity), _release_of(self._identity)
+        if theirs and ours and theirs != ours:
             duration_s = min(duration_s, LEFT_BEHIND_S)
         return time.monotonic() - self._seen[1] > duration_s
 

@@ -29,7 +29,7 @@ from spillway_operator.apiserver import connect, in_cluster
 from spillway_operator.config import Config, read_config
 from spillway_operator.handlers import Watch
 from spillway_operator.health import Health
-from spillway_operator.leader import TIMEOUTS_S, Lease, lease_api
+from spillway_operator.leader import TIMEOUTS_S, Lease, impatient_client
 from spillway_operator.reconcile import Place, Reconciler
 
 log = logging.getLogger(__name__)
@@ -162,13 +162,14 @@ def make_lease(place: Place) -> Lease:
     kubernetes_config.load_incluster_config() if in_cluster() else kubernetes_config.load_kube_config()
     pod = os.environ.get("POD_UID") or f"{socket.gethostname()}-{uuid.uuid4()}"
     identity = f"{deployment_uid(place)}/{pod}"
-    return Lease(lease_api(), namespace=place.namespace, name=LEASE_NAME, identity=identity)
+    return Lease(client.CoordinationV1Api(impatient_client()), namespace=place.namespace, name=LEASE_NAME, identity=identity)
 
 
 def deployment_uid(place: Place) -> str:
     """uid of the operator's own Deployment, which tells releases apart; empty if it cannot be read."""
     try:
-        found = client.AppsV1Api().read_namespaced_deployment(place.deployment, place.namespace, _request_timeout=TIMEOUTS_S)
+        api = client.AppsV1Api(impatient_client())
+        found = api.read_namespaced_deployment(place.deployment, place.namespace, _request_timeout=TIMEOUTS_S)
     except (client.ApiException, HTTPError) as error:
         log.warning("Deployment %s not read: %s", place.deployment, getattr(error, "status", error))
         return ""

@@ -107,6 +107,19 @@ def test_a_lease_that_an_uninstalled_release_left_behind_is_not_waited_for(serve
     assert new.attempt()
 
 
+def test_a_release_that_is_not_known_is_waited_for(server, monkeypatch):
+    """A pod that could not ask which release it belongs to takes nobody for a leftover."""
+    now = [1000.0]
+    monkeypatch.setattr("spillway_operator.leader.time.monotonic", lambda: now[0])
+    for holder, other in (("a/x", "/y"), ("/y", "a/x")):
+        server.lease = None
+        new = lease(server, other)
+        lease(server, holder).attempt()
+        assert not new.attempt()
+        now[0] += 20
+        assert not new.attempt()
+
+
 @pytest.mark.parametrize("alive", [pytest.param(True, id="server down"), pytest.param(False, id="loop stuck")])
 def test_a_holder_that_cannot_renew_ends(server, alive):
     holder, lost = lease(server, "a", LeaseTimes(duration_s=15, deadline_s=0.05, renew_every_s=0.01)), threading.Event()
