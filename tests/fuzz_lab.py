@@ -21,6 +21,7 @@ from spillway_dataplane.kernel.maps import (
     create,
     encode_switches,
     peer_entries,
+    peer_gate,
     sum_cpus,
     value_bytes,
     value_stride,
@@ -63,6 +64,7 @@ class Lab:
         maps = self.program.maps
         map_update(maps["switches"], bytes(4), encode_switches(switches, map_info(maps["switches"]).value_size))
         hosts, prefixes = peer_entries(peers)
+        write_entries(maps["peer_gate"], peer_gate(hosts))
         write_entries(maps["peer_hosts"], hosts)
         write_entries(maps["peer_prefixes"], prefixes)
         self._clear()

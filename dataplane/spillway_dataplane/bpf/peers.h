@@ -1,6 +1,7 @@
 /* Who the source of a packet is. Looked up only on the way to a drop, and only for a packet that looks like a failsafe flow. */
 
 #define PEERS_LINK_LOCAL 0x80 /* bits of spillway_crds.failsafe.Peers; this one is known by the address alone */
+#define GATE_FACTOR 0x9e3779b97f4a7c15ULL
 #define PREFIX_PEERS 0x04     /* administrators: all others are single hosts */
 
 static __always_inline bool is_link_local(packet_t *packet)
@@ -26,13 +27,23 @@ static __always_inline bool fill_peer_key(packet_t *packet)
 	return true;
 }
 
-/* Set packet->peers. prefixes: whether a flow in question has peers that may be prefixes. */
-static __always_inline void find_peers(packet_t *packet, bool prefixes)
+/* Tell whether peer_hosts may hold the source: a bit a host, so that an address of a flood is not looked up in vain. Little-endian
+ * words; kernel/artifact.py, gate_bit, says the same. */
+static __always_inline bool passes_gate(packet_t *packet)
 {
-	packet->peers = 0;
-	if (!fill_peer_key(packet))
+	u32 zero = 0;
+	u64 key = packet->family == 4 ? packet->source[0] : packet->source[0] ^ packet->source[1];
+	volatile u64 *words = map_lookup(PEER_GATE, &zero);
+	key *= GATE_FACTOR;
+	return words && words[key >> 56] >> (key >> 50 & 63) & 1;
+}
+
+static __always_inline void look_up_peers(packet_t *packet, bool prefixes)
+{
+	bool gate = passes_gate(packet);
+	if ((!gate && !prefixes) || !fill_peer_key(packet))
 		return;
-	volatile u32 *peers = map_lookup(PEER_HOSTS, packet->peer.address);
+	volatile u32 *peers = gate ? map_lookup(PEER_HOSTS, packet->peer.address) : NULL;
 	if (peers) {
 		packet->peers = *peers;
 	} else if (prefixes) {
@@ -40,6 +51,13 @@ static __always_inline void find_peers(packet_t *packet, bool prefixes)
 		if (peers)
 			packet->peers = *peers & PREFIX_PEERS;
 	}
-	if (is_link_local(packet))
-		packet->peers = packet->peers | PEERS_LINK_LOCAL;
+}
+
+/* Set packet->peers. prefixes, link_local: whether a flow in question has such peers. */
+static __always_inline void find_peers(packet_t *packet, bool prefixes, bool link_local)
+{
+	packet->peers = 0;
+	look_up_peers(packet, prefixes);
+	if (link_local && is_link_local(packet))
+		packet->peers |= PEERS_LINK_LOCAL;
 }

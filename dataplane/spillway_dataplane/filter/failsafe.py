@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from spillway_crds.failsafe import NEIGHBOUR_DISCOVERY, FailsafeFlow, Peers
-from spillway_crds.filters import PortRange
+from spillway_crds.filters import ICMP_PROTOCOLS, PORT_PROTOCOLS, PortRange
 from spillway_dataplane.filter.conditions import merge_ranges
 from spillway_dataplane.filter.program import ProgramSpec
 from spillway_dataplane.filter.relevance import is_relevant
@@ -95,8 +95,8 @@ def _candidate(number: int, flow: FailsafeFlow) -> str:
 
 
 def _tests(flow: FailsafeFlow) -> Iterator[str]:
-    if flow.protocols:
-        yield "(" + " || ".join(f"packet->protocol == {protocol}" for protocol in flow.protocols) + ")"
+    if protocols := flow.protocols or _protocols_having(flow):
+        yield "(" + " || ".join(f"packet->protocol == {protocol}" for protocol in protocols) + ")"
     if flow.later_fragments:
         yield "packet->fragment == FRAGMENT_LATER"
     if flow.hop_limit is not None:
@@ -105,6 +105,13 @@ def _tests(flow: FailsafeFlow) -> Iterator[str]:
         yield "(" + " || ".join(_icmp_tests(flow)) + ")"
     if flow.local_ports or flow.remote_ports:
         yield "(" + " || ".join(_port_tests(flow)) + ")"
+
+
+def _protocols_having(flow: FailsafeFlow) -> tuple[int, ...]:
+    """A packet of another protocol still has in its fields what an earlier packet left there (bpf/parse.h)."""
+    if flow.local_ports or flow.remote_ports:
+        return tuple(sorted(PORT_PROTOCOLS))
+    return tuple(sorted(ICMP_PROTOCOLS)) if flow.icmp else ()
 
 
 def _icmp_tests(flow: FailsafeFlow) -> Iterator[str]:
@@ -125,6 +132,7 @@ def _port_tests(flow: FailsafeFlow) -> Iterator[str]:
 def _decision(guarded: list[tuple[int, FailsafeFlow]]) -> str:
     peered = _bits(number for number, flow in guarded if flow.peers)
     prefixed = _bits(number for number, flow in guarded if flow.peers & PREFIX_PEERS)
+    near = _bits(number for number, flow in guarded if flow.peers & Peers.LINK_LOCAL)
     tests = "".join(_flow_test(number, flow) for number, flow in guarded)
     return (
         "static __always_inline u32 failsafe_flow(packet_t *packet)\n{\n"
@@ -133,7 +141,7 @@ def _decision(guarded: list[tuple[int, FailsafeFlow]]) -> str:
         "\tpacket->flow = 0;\n"
         "\tif (candidates == 0)\n\t\treturn 0;\n"
         f"\tif (candidates & {peered:#x}ULL)\n"
-        f"\t\tfind_peers(packet, candidates & {prefixed:#x}ULL);\n"
+        f"\t\tfind_peers(packet, candidates & {prefixed:#x}ULL, candidates & {near:#x}ULL);\n"
         f"{tests}\treturn 0;\n}}\n"
     )
 

@@ -47,6 +47,9 @@ class MapSpec:
 
 
 FLOW_SLOTS = 62
+GATE_BITS = 1 << 14
+GATE_FACTOR = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
+V4_MAPPED = bytes(10) + b"\xff\xff"
 MAPS = (  # in the order of the numbers in bpf/maps.h
     MapSpec("counters", MapKind.PERCPU_ARRAY, 4, 48, COUNTER_SLOTS),  # Counts
     MapSpec("switches", MapKind.ARRAY, 4, 4 + 4 * MODE_SLOTS, 1),  # enforcement, then the modes
@@ -56,7 +59,18 @@ MAPS = (  # in the order of the numbers in bpf/maps.h
     MapSpec("peer_prefixes", MapKind.LPM_TRIE, 20, 4, 4_096, NO_PREALLOC),  # prefix length as u32, then as above
     MapSpec("scratch", MapKind.PERCPU_ARRAY, 4, SCRATCH_BYTES, 1),
     MapSpec("chunks", MapKind.PROG_ARRAY, 4, 4, MAX_CHUNKS),
+    MapSpec("peer_gate", MapKind.ARRAY, 4, GATE_BITS // 8, 1),  # a bit for each host of peer_hosts, by `gate_bit`
 )
+
+
+def gate_bit(address: bytes) -> int:
+    """Return the bit of peer_gate that stands for an address of 16 bytes in network order, IPv4 as ::ffff:a.b.c.d.
+
+    The same arithmetic as in bpf/peers.h: most addresses of a flood meet a zero there, and are spared the hash table.
+    """
+    high, low = int.from_bytes(address[:8], "big"), int.from_bytes(address[8:], "big")
+    key = low & 0xFFFFFFFF if address.startswith(V4_MAPPED) else high ^ low
+    return (key * GATE_FACTOR & 0xFFFFFFFFFFFFFFFF) >> 64 - GATE_BITS.bit_length() + 1
 
 
 class CorruptArtifact(ValueError):

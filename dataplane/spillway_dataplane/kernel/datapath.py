@@ -142,9 +142,9 @@ class Datapath:
 
     def write_peers(self, peers: tuple[PeerEntry, ...]) -> None:
         """Make these the failsafe peers of every interface. Nobody who was one and stays one is missing in between."""
-        wanted = maps.peer_entries(merge_peers(peers))
+        hosts, prefixes = maps.peer_entries(merge_peers(peers))
         with explained("write peers"), locked(self._root):
-            for name, contents in zip(NODE_MAPS, wanted, strict=True):
+            for name, contents in zip(NODE_MAPS, (maps.peer_gate(hosts), hosts, prefixes), strict=True):
                 with open_node_map(SPECS[name], self._node) as found:
                     maps.write_entries(found, contents)
 

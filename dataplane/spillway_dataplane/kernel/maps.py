@@ -14,7 +14,7 @@ from pathlib import Path
 from spillway_crds.failsafe import PeerEntry
 from spillway_crds.filters import Prefix
 from spillway_dataplane.filter.program import Counts, Switches
-from spillway_dataplane.kernel.artifact import MapKind, MapSpec
+from spillway_dataplane.kernel.artifact import GATE_BITS, V4_MAPPED, MapKind, MapSpec, gate_bit
 from spillway_dataplane.kernel.libbpf import (
     PERCPU_MAPS,
     map_create,
@@ -30,7 +30,6 @@ from spillway_dataplane.kernel.libbpf import (
 from spillway_dataplane.kernel.objects import Fd, MapInfo
 
 _COUNTS = 6  # u64 in a counter slot, in the order of Counts
-_V4_MAPPED = bytes(10) + b"\xff\xff"
 _V4_HOSTS = IPv6Network("::ffff:0:0/96")
 _ARRAYS = (MapKind.ARRAY, MapKind.PERCPU_ARRAY)
 
@@ -152,7 +151,7 @@ def decode_switches(raw: bytes) -> Switches:
 def peer_address(prefix: Prefix) -> bytes:
     """Return 16 bytes in network order; IPv4 as ::ffff:a.b.c.d."""
     packed = prefix.network_address.packed
-    return _V4_MAPPED + packed if isinstance(prefix, IPv4Network) else packed
+    return V4_MAPPED + packed if isinstance(prefix, IPv4Network) else packed
 
 
 def peer_entries(peers: Iterable[PeerEntry]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
@@ -165,7 +164,7 @@ def peer_entries(peers: Iterable[PeerEntry]) -> tuple[dict[bytes, bytes], dict[b
     prefixes: dict[bytes, bytes] = {}
     for entry in peers:
         if isinstance(entry.prefix, IPv6Network) and entry.prefix.overlaps(_V4_HOSTS):
-            prefixes.setdefault(struct.pack("=I", 96) + _V4_MAPPED + bytes(4), struct.pack("=I", 0))
+            prefixes.setdefault(struct.pack("=I", 96) + V4_MAPPED + bytes(4), struct.pack("=I", 0))
             if entry.prefix.prefixlen >= _V4_HOSTS.prefixlen:
                 continue
         address, bits = peer_address(entry.prefix), struct.pack("=I", entry.peers)
@@ -175,6 +174,15 @@ def peer_entries(peers: Iterable[PeerEntry]) -> tuple[dict[bytes, bytes], dict[b
         else:
             prefixes[struct.pack("=I", length) + address] = bits
     return hosts, prefixes
+
+
+def peer_gate(hosts: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return the one value of peer_gate for these keys of peer_hosts. Written before them, it never hides one that stays."""
+    bits = bytearray(GATE_BITS // 8)
+    for address in hosts:
+        number = gate_bit(address)
+        bits[number // 8] |= 1 << number % 8
+    return {bytes(4): bytes(bits)}
 
 
 def write_entries(target: Fd, wanted: Mapping[bytes, bytes]) -> None:

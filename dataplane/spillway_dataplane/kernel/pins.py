@@ -149,7 +149,7 @@ class InterfacePins:
 
 
 PINNED_MAPS = ("counters", "switches", "stats", "ceilings")  # of an interface; they outlive a program
-NODE_MAPS = ("peer_hosts", "peer_prefixes")  # of the node; every interface's program reads the same
+NODE_MAPS = ("peer_gate", "peer_hosts", "peer_prefixes")  # of the node, in the order of writing; every program reads the same
 
 
 def detach(link: Fd) -> None:
