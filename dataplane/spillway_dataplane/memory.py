@@ -135,6 +135,7 @@ class Memory:
         unused = [name for name in self.contents if name not in in_use]
         for name in unused:
             del self.contents[name]
+            self._written.pop(f"{REVISIONS}/{name}.json", None)  # one that comes back has to be written again
         self.store.remove(f"{REVISIONS}/{name}.json" for name in unused)
 
     def _write(self, name: str, value: object, *, durable: bool = True) -> None:

@@ -106,8 +106,9 @@ def test_two_hundred_policy_changes_under_flood(product: Product, cluster: Clust
 
 def kill_agent(product: Product, cluster: Cluster) -> None:
     pod = product.dataplane_pod("node1")
+    before = restarts(product, pod)
     cluster.node(1).run(["pkill", "-9", "-f", "spillway_dataplane"])
-    wait_for("the agent's restart", lambda: restarts(product, pod) > 0, 60)
+    wait_for("the agent's restart", lambda: restarts(product, pod) > before, 60)
     wait_for("a ready agent", lambda: product.dataplane_pod("node1") == pod, 60)
 
 

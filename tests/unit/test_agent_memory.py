@@ -133,3 +133,14 @@ def test_bytecode_is_bounded_and_checked(store: Store) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     assert cache.get(f"{0:011x}") is None
     assert not path.exists()
+
+
+def test_a_revision_that_comes_back_is_on_disk_again(store: Store) -> None:
+    """Forgotten with its filter, ordered again: a restart without an API must find it."""
+    orders = Orders()
+    memory = Memory(store)
+    seen = orders.seen(orders.filter("dns", content()))
+    memory.take_order(seen)
+    memory.forget_revisions(frozenset())
+    memory.take_order(seen)
+    assert restored(store).contents == orders.contents
