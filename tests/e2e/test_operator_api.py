@@ -23,6 +23,7 @@ from tests.e2e.bare_api import NAMESPACE, OPERATOR_TOKEN, BareApi
 from tests.e2e.product import condition, flood_filter, rule, wait_for
 from tests.e2e.puppet_agents import Puppets
 
+pytestmark = pytest.mark.long  # what the cluster's tests show once is shown here from every side
 REPAIRED_S = 2.0 * 10  # ten times what is promised
 NODES = ("n1", "n2", "n3")
 LABEL = "dataplane.spillway.node-restriction.kubernetes.io/wanted"
