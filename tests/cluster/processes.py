@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.errors import TimedOut
+from tests.cluster.layout import SLOW
 from tests.cluster.shell import CLEAN_ENVIRONMENT, SYSTEM_PATH, Argv, wait_for, words
 
 START_TIME = 19  # field 22 of /proc/PID/stat, counted after the program's name in brackets
@@ -104,7 +105,7 @@ def end(processes: Sequence[ProcessRecord | None], grace_s: float) -> None:
         send(each, signal.SIGTERM)
     if grace_s > 0:
         with suppress(TimedOut):
-            wait_for("end of processes", lambda: not any(map(is_alive, processes)), grace_s)
+            wait_for("end of processes", lambda: not any(map(is_alive, processes)), grace_s / SLOW)  # not stretched
     kill(processes)
 
 
