@@ -80,8 +80,8 @@ def watch_turns(cluster: Cluster) -> Iterator[TurnWatch]:
         yield turns
     finally:
         process.terminate()
-        process.wait()
         reader.join()
+        process.communicate()
 
 
 def everywhere(name: str, card: str) -> dict[str, object]:
