@@ -25,8 +25,9 @@ from spillway_crds.filters import (
 from spillway_crds.names import MAX_FILTERS_PER_NODE, MAX_ICMP_TYPES, MAX_PORT_RANGES, MAX_PREFIXES, MAX_QUEUE_IDS, MAX_RULES
 from spillway_dataplane.filter.chunks import MAX_CHUNKS, estimate, plan_chunks
 from spillway_dataplane.filter.conditions import merge_ranges
-from spillway_dataplane.filter.failsafe import PREFIX_PEERS, split_intervals
+from spillway_dataplane.filter.failsafe import PREFIX_PEERS
 from spillway_dataplane.filter.generate import DIGEST_DIGITS, digest, generate
+from spillway_dataplane.filter.guard import answer_by, guard_of, ports_on, split_intervals
 from spillway_dataplane.filter.matcher import in_flow, matches
 from spillway_dataplane.filter.packet import Packet
 from spillway_dataplane.filter.program import FilterUnit, ProgramSpec
@@ -171,6 +172,34 @@ def test_no_flow_is_left_out_that_a_packet_of_a_rule_belongs_to(packet: Packet, 
     if matches(match, packet):
         for flow in flows():
             assert can_match(match, flow) or not in_flow(flow, packet, flow.peers)
+
+
+@given(PACKETS, RULES)
+def test_what_a_rule_answers_holds_for_each_of_its_packets(packet: Packet, match: Match) -> None:
+    """The flows that a packet is in by one port are the ones that its rule stored, where all rules could say."""
+    unit = FilterUnit("f", "u", FilterContent((Rule("r", match, RuleAction.DROP),)), 0, (0,))
+    guard = guard_of(ProgramSpec((unit,), flows()))
+    if matches(match, packet):
+        ports = {"destination_port": packet.destination_port, "source_port": packet.source_port}
+        for side in guard.answered:
+            mine = [(number, flow) for number, flow in guard.by_port if packet.protocol in flow.protocols]
+            found = {number for number, flow in mine if any(ports[side] in each for each in ports_on(side, flow))}
+            assert answer_by(side, match, guard.by_port) == sum(1 << number for number in found)
+
+
+@pytest.mark.parametrize(
+    ("sources", "answered"),
+    [
+        pytest.param((PortRange(53, 53),), True, id="one flow"),
+        pytest.param((PortRange(161, 161), PortRange(1900, 1910)), True, id="no flow"),
+        pytest.param((PortRange(53, 53), PortRange(161, 161)), False, id="some packets are, some are not"),
+        pytest.param((PortRange(50, 60),), False, id="a range around a flow"),
+        pytest.param((), False, id="any port"),
+    ],
+)
+def test_when_the_source_port_is_answered(sources: tuple[PortRange, ...], answered: bool) -> None:
+    unit = FilterUnit("f", "u", FilterContent((Rule("r", Match(protocol=17, source_ports=sources), RuleAction.DROP),)), 0, (0,))
+    assert ("source_port" in guard_of(ProgramSpec((unit,), flows())).answered) is answered
 
 
 def test_numbers_that_two_places_know() -> None:

@@ -30,10 +30,9 @@ static __always_inline enum packet_kind parse_ipv4(struct xdp_md *context, packe
 	packet->ip_bytes = total;
 	packet->offset = start + header;
 	packet->ip_end = start + total;
-	packet->hop_limit = ip[8];
 	packet->protocol = ip[9];
-	packet->source[0] = word_at(ip, 12);
-	packet->destination[0] = word_at(ip, 16);
+	packet->source4 = word_at(ip, 12);
+	packet->destination4 = word_at(ip, 16);
 	if (version != 4 || header < 20 || total < header || !frame_holds(context, packet, start + total))
 		return PACKET_MALFORMED;
 	if (fragment & 0x1fff) {
@@ -135,20 +134,11 @@ static __always_inline u32 parse_ethernet(struct xdp_md *context, packet_t *pack
 	return read_ethertype(context, packet, 20);
 }
 
-/* Fields that the packet turned out not to have. What an earlier packet left there is not seen otherwise: rules and flows that
- * name a field name the protocols that have it. */
-static __always_inline void forget_fields(packet_t *packet)
-{
-	packet->source_port = packet->destination_port = UNKNOWN_PORT;
-	packet->tcp_flags = 0;
-	packet->icmp_type = packet->icmp_code = UNKNOWN_ICMP;
-}
-
 /* Read any frame. False: it is not for rules, because it is not IP or malformed (which is counted). */
 static __always_inline bool parse_any(struct xdp_md *context, packet_t *packet)
 {
 	enum packet_kind kind = PACKET_OTHER;
-	forget_fields(packet);
+	packet->transport = UNKNOWN_PROTOCOL;
 	u32 type = parse_ethernet(context, packet);
 	if (type == ETHERTYPE_IPV4)
 		kind = parse_ipv4(context, packet);

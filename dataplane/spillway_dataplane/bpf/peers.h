@@ -6,15 +6,16 @@
 
 static __always_inline bool is_link_local(packet_t *packet)
 {
-	u64 address = packet->source[0];
-	return packet->family == 4 ? address >> 16 == 0xa9fe : address >> 54 == 0x3fa; /* 169.254.0.0/16, fe80::/10 */
+	if (packet->family == 4)
+		return packet->source4 >> 16 == 0xa9fe; /* 169.254.0.0/16 */
+	return packet->source[0] >> 54 == 0x3fa; /* fe80::/10 */
 }
 
 /* False for an IPv6 packet that claims ::ffff:a.b.c.d: it must not pass for the IPv4 host that has that key. */
 static __always_inline bool fill_peer_key(packet_t *packet)
 {
 	volatile u64 *address = (volatile u64 *)packet->peer.address;
-	u64 high = 0, low = packet->source[0] | 0xffff00000000ULL;
+	u64 high = 0, low = packet->source4 | 0xffff00000000ULL;
 	if (packet->family == 6) {
 		high = packet->source[0];
 		low = packet->source[1];
@@ -32,7 +33,7 @@ static __always_inline bool fill_peer_key(packet_t *packet)
 static __always_inline bool passes_gate(packet_t *packet)
 {
 	u32 zero = 0;
-	u64 key = packet->family == 4 ? packet->source[0] : packet->source[0] ^ packet->source[1];
+	u64 key = packet->family == 4 ? packet->source4 : packet->source[0] ^ packet->source[1];
 	volatile u64 *words = map_lookup(PEER_GATE, &zero);
 	key *= GATE_FACTOR;
 	return words && words[key >> 56] >> (key >> 50 & 63) & 1;

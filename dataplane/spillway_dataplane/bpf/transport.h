@@ -1,7 +1,7 @@
 /* The header above IP: ports, TCP flags, ICMP type and code.
  *
  * A header that does not fit into the IP payload, or contradicts it, makes an unfragmented packet malformed. In a first fragment
- * it makes the fields unknown, because the rest may be in the next one; the lengths it states are those of the whole datagram.
+ * it leaves the fields unknown, because the rest may be in the next one; the lengths it states are those of the whole datagram.
  */
 
 #define PROTOCOL_ICMP 1
@@ -12,31 +12,33 @@
 
 static __always_inline void parse_ports(packet_t *packet, bytes_t header)
 {
-	packet->source_port = short_at(header, 0);
-	packet->destination_port = short_at(header, 2);
+	*(volatile u32 *)&packet->destination_port = word_at(header, 0); /* and the source port */
 }
 
 /* Each of these is false if the header's own lengths contradict the IP payload. */
-static __always_inline bool parse_tcp(packet_t *packet, bytes_t header, u32 payload)
+static __always_inline bool parse_tcp(packet_t *packet, bytes_t header, u64 payload)
 {
-	u32 length = header[12] >> 4 << 2;
+	u64 length = header[12] >> 4 << 2;
 	parse_ports(packet, header);
-	packet->tcp_flags = header[13] | FLAGS_KNOWN;
+	packet->tcp_flags = header[13];
+	packet->transport = PROTOCOL_TCP;
 	return length >= 20 && length <= payload;
 }
 
-static __always_inline bool parse_udp(packet_t *packet, bytes_t header, u32 payload)
+/* family: of the packet. Length 0 over IPv6 is a jumbogram's; the kernel takes the IP payload instead (net/ipv6/udp.c). */
+static __always_inline bool parse_udp(packet_t *packet, bytes_t header, u64 payload, u32 family)
 {
-	u32 length = short_at(header, 4);
-	if (length == 0 && packet->family == 6) /* a jumbogram's; the kernel takes the IP payload instead (net/ipv6/udp.c) */
-		length = payload;
+	u64 length = short_at(header, 4);
 	parse_ports(packet, header);
-	return length >= 8 && length <= payload;
+	packet->transport = PROTOCOL_UDP;
+	return (length >= 8 && length <= payload) || (length == 0 && family == 6);
 }
 
 static __always_inline bool parse_others(packet_t *packet, bytes_t header)
 {
-	if (packet->protocol == PROTOCOL_SCTP) {
+	u32 protocol = packet->protocol;
+	packet->transport = protocol;
+	if (protocol == PROTOCOL_SCTP) {
 		parse_ports(packet, header);
 	} else {
 		packet->icmp_type = header[0];
@@ -80,7 +82,7 @@ static __always_inline enum packet_kind parse_transport(struct xdp_md *context, 
 	if (needed == 20)
 		sound = parse_tcp(packet, header, payload);
 	else if (packet->protocol == PROTOCOL_UDP)
-		sound = parse_udp(packet, header, payload);
+		sound = parse_udp(packet, header, payload, packet->family);
 	else
 		sound = parse_others(packet, header);
 	return sound || packet->fragment != FRAGMENT_NONE ? PACKET_IP : PACKET_MALFORMED;

@@ -39,7 +39,7 @@ static __always_inline int count_drop(packet_t *packet, u32 flow)
 		return XDP_PASS;
 	counter->matched_packets += 1;
 	counter->matched_bytes += packet->frame_bytes;
-	if (flow) {
+	if (unlikely(flow)) {
 		count_flow(flow);
 		return XDP_PASS;
 	}
@@ -51,10 +51,8 @@ static __always_inline int count_drop(packet_t *packet, u32 flow)
 /* End of all evaluation. A filter that monitors uses up no ceiling: it must not cost a packet of another filter its way. */
 static __always_inline int settle(packet_t *packet)
 {
-	if (packet->verdict != XDP_DROP && packet->watched == 0)
-		return XDP_PASS;
 	u32 flow = failsafe_flow(packet);
-	if (packet->watched && !packet->flow)
+	if (unlikely(packet->watched) && !packet->flow)
 		count_watched(packet);
 	return packet->verdict == XDP_DROP ? count_drop(packet, flow) : XDP_PASS;
 }

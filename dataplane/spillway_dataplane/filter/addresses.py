@@ -27,14 +27,15 @@ def within_prefixes(field: str, prefixes: Iterable[Prefix]) -> Condition:
     tests_v6 = [line for number, prefix in enumerate(v6) for line in _test_v6(prefix, number)]
     return Condition(
         (
-            load("r0", field, half=0),
-            load("r3", field, half=1),
             load("r1", "family"),
             f"if r1 != 4 goto {V6}",
+            load("r0", f"{field}4"),
             "r0 <<= 32",
             "r0 s>>= 32",
             *_list(tests_v4),
             f"{V6}:",
+            load("r0", field, half=0),
+            load("r3", field, half=1),
             *_list(tests_v6),
             f"{YES}:",
         )

@@ -15,19 +15,24 @@ from dataclasses import dataclass
 
 REGISTER, OPERAND = re.compile(r"\b(r[0-3])\b"), r"%[\1]"
 NO = "%l[NO]"  # the C label that the statement names
-OFFSETS = {  # of struct packet, bpf/packet.h; the generated C asserts them
-    "source": 0,
-    "destination": 16,
-    "frame_bytes": 32,
-    "ip_bytes": 36,
-    "family": 40,
-    "protocol": 44,
-    "source_port": 48,
-    "destination_port": 52,
-    "tcp_flags": 56,
-    "icmp_type": 60,
-    "fragment": 68,
-    "queue": 76,
+FIELDS = {  # of struct packet, bpf/packet.h: offset and C type; the generated C asserts the offsets
+    "source": (0, "u64"),
+    "destination": (16, "u64"),
+    "destination4": (32, "u32"),
+    "source4": (36, "u32"),
+    "family": (40, "u32"),
+    "fragment": (44, "u32"),
+    "frame_bytes": (48, "u32"),
+    "ip_bytes": (52, "u32"),
+    "protocol": (56, "u32"),
+    "transport": (60, "u32"),
+    "destination_port": (64, "u16"),
+    "source_port": (66, "u16"),
+    "tcp_flags": (68, "u32"),
+    "icmp_type": (72, "u32"),
+    "left": (96, "u32"),
+    "watched": (100, "u32"),
+    "queue": (280, "u32"),
 }
 
 
@@ -48,10 +53,10 @@ class Condition:
         return sum(0 if line.endswith(":") else 1 + line.endswith(" ll") for line in self.lines)
 
 
-def load(register: str, field: str, *, half: int | None = None) -> str:
-    """Load a 32-bit field of the packet, or one 64-bit half of an address."""
-    size, offset = ("u32", OFFSETS[field]) if half is None else ("u64", OFFSETS[field] + 8 * half)
-    return f"{register} = *({size} *)(%[packet] + {offset})"
+def load(register: str, field: str, *, half: int = 0) -> str:
+    """Load a field of the packet. half: of an IPv6 address, the high one (0) or the low one (1)."""
+    offset, size = FIELDS[field]
+    return f"{register} = *({size} *)(%[packet] + {offset + 8 * half})"
 
 
 def equals(field: str, value: int) -> Condition:

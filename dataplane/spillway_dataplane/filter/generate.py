@@ -10,6 +10,7 @@ import hashlib
 from spillway_dataplane.filter import headers
 from spillway_dataplane.filter.chunks import Part, plan_chunks
 from spillway_dataplane.filter.failsafe import failsafe_source
+from spillway_dataplane.filter.guard import Guard, guard_of
 from spillway_dataplane.filter.parts import part_source
 from spillway_dataplane.filter.program import ProgramSpec
 
@@ -31,24 +32,27 @@ def generate(spec: ProgramSpec) -> str:
     if not spec.filters:
         return EMPTY
     chunks = plan_chunks(spec)
-    programs = (_program(spec, number, parts, last=number == len(chunks) - 1) for number, parts in enumerate(chunks))
-    return "\n".join((headers.before_flows(), failsafe_source(spec), headers.after_flows(), *programs))
+    guard = guard_of(spec)
+    programs = (_program(spec, guard, number, chunks) for number in range(len(chunks)))
+    return "\n".join((headers.before_flows(), failsafe_source(guard), headers.after_flows(), *programs))
 
 
-def _program(spec: ProgramSpec, number: int, parts: tuple[Part, ...], *, last: bool) -> str:
+def _program(spec: ProgramSpec, guard: Guard, number: int, chunks: tuple[tuple[Part, ...], ...]) -> str:
     name = MAIN if number == 0 else f"chunk_{number}"
     gate = _queue_gate(spec) if number == 0 else ""
     parse = " || !parse(context, packet)" if number == 0 else ""
     queue = "\tpacket->queue = context->rx_queue_index;\n" if number == 0 and _names_queues(spec) else ""
-    onward = "" if last else f"\ttail_call(context, CHUNKS, {number});\n"
+    onward = "" if number == len(chunks) - 1 else f"\ttail_call(context, CHUNKS, {number});\n"
     return (
         f"int {name}(struct xdp_md *context)\n{{\n{gate}"
         "\tu32 zero = 0;\n"
         "\tpacket_t *packet = map_lookup(SCRATCH, &zero);\n"
         "\tvolatile struct switches *switches = map_lookup(SWITCHES, &zero);\n"
         f"\tif (!packet || !switches{parse})\n\t\treturn XDP_PASS;\n{queue}"
-        f"{''.join(part_source(part) for part in parts)}{onward}\tgoto settle;\n"
-        "drop:\n\tpacket->verdict = XDP_DROP;\nsettle:\n\treturn settle(packet);\n}\n"
+        f"{''.join(part_source(part, guard) for part in chunks[number])}{onward}\tgoto settle;\n"
+        "settle:\n\tif (!unlikely(packet->watched))\n\t\treturn XDP_PASS;\n"
+        "\tpacket->verdict = XDP_PASS;\n\tgoto end;\n"
+        "drop:\n\tpacket->verdict = XDP_DROP;\nend:\n\treturn settle(packet);\n}\n"
     )
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from spillway_crds.names import MAX_FILTERS_PER_NODE
-from spillway_dataplane.filter.conditions import OFFSETS
+from spillway_dataplane.filter.conditions import FIELDS
 from spillway_dataplane.filter.program import MODE_SLOTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "bpf"
@@ -25,7 +25,7 @@ BEFORE_FLOWS = (
 AFTER_FLOWS = ("verdict.h",)
 
 
-SCRATCH_BYTES = 280  # struct packet of bpf/packet.h, which asserts it
+SCRATCH_BYTES = 288  # struct packet of bpf/packet.h, which asserts it
 DEFINITIONS = {"MODE_SLOTS": MODE_SLOTS, "MAX_FILTERS": MAX_FILTERS_PER_NODE, "SCRATCH_BYTES": SCRATCH_BYTES}
 
 
@@ -38,7 +38,9 @@ def before_flows() -> str:
 
 
 def _assert_offsets() -> str:
-    return "".join(f'_Static_assert(__builtin_offsetof(struct packet, {field}) == {at}, "");\n' for field, at in OFFSETS.items())
+    return "".join(
+        f'_Static_assert(__builtin_offsetof(struct packet, {field}) == {at}, "");\n' for field, (at, _) in FIELDS.items()
+    )
 
 
 @cache

@@ -10,12 +10,13 @@ from spillway_crds.filters import RuleAction
 from spillway_dataplane.filter.addresses import within_prefixes
 from spillway_dataplane.filter.chunks import Part
 from spillway_dataplane.filter.conditions import unless
+from spillway_dataplane.filter.guard import Guard
 from spillway_dataplane.filter.rules import conditions, on_queues
 
 
-def part_source(part: Part) -> str:
+def part_source(part: Part, guard: Guard) -> str:
     """Return C for one part: entry, rules, what becomes of a packet that a rule decided about, exit."""
-    rules = "".join(_rule(part, index) for index in range(part.first, part.end))
+    rules = "".join(_rule(part, index, guard) for index in range(part.first, part.end))
     decided = f"\tgoto f{part.number}_end;\n{_allow(part)}{_drop(part)}"
     return f"\n\t/* {part.unit.name} */\n{_entry(part)}{rules}{decided}{_exit(part)}"
 
@@ -38,11 +39,12 @@ def _entry(part: Part) -> str:
     return text
 
 
-def _rule(part: Part, index: int) -> str:
+def _rule(part: Part, index: int, guard: Guard) -> str:
     rule, slot = part.unit.content.rules[index], part.unit.rule_slots[index]
     miss = f"f{part.number}_r{index}_no"
     tests = unless(conditions(rule.match), miss)
-    return f"{tests}\tpacket->slot = {slot};\n{_decide(part, rule.action)}" + (f"{miss}:;\n" if tests else "")
+    answer = f"\tpacket->candidates = {guard.answer(rule.match):#x}ULL;\n" if rule.action is RuleAction.DROP else ""
+    return f"{tests}\tpacket->slot = {slot};\n{answer}{_decide(part, rule.action)}" + (f"{miss}:;\n" if tests else "")
 
 
 def _decide(part: Part, action: RuleAction) -> str:

@@ -1,4 +1,4 @@
-"""Which failsafe flows the Drop rules of a policy can get in the way of: only those are compiled.
+"""Which failsafe flows a rule can get in the way of: only those are compiled.
 
 A flow is left out only if no packet can be in it and match a rule, by the fields alone. Who the peers are is not known here.
 """
@@ -6,14 +6,7 @@ A flow is left out only if no packet can be in it and match a rule, by the field
 from __future__ import annotations
 
 from spillway_crds.failsafe import FailsafeFlow
-from spillway_crds.filters import Fragments, Match, PortRange, RuleAction
-from spillway_dataplane.filter.program import ProgramSpec
-
-
-def is_relevant(flow: FailsafeFlow, spec: ProgramSpec) -> bool:
-    """Tell whether one of the policy's Drop rules can match a packet of this flow."""
-    drops = (rule.match for unit in spec.filters for rule in unit.content.rules if rule.action is RuleAction.DROP)
-    return any(can_match(match, flow) for match in drops)
+from spillway_crds.filters import Fragments, Match, PortRange
 
 
 def can_match(match: Match, flow: FailsafeFlow) -> bool:

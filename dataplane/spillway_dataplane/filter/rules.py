@@ -9,7 +9,7 @@ from spillway_dataplane.filter.addresses import within_prefixes
 from spillway_dataplane.filter.conditions import Condition, equals, masked, within
 
 FRAGMENTS = {Fragments.NONE: 0, Fragments.FIRST: 1, Fragments.LATER: 2}  # enum fragment of bpf/packet.h
-FLAGS_KNOWN = 256  # bpf/packet.h
+NO_PROTOCOL = 257  # a field that the protocol does not have: nothing matches
 MAX_IP_BYTES = 40 + 65535
 
 
@@ -24,10 +24,11 @@ def on_queues(queues: tuple[int, ...]) -> Condition:
 
 
 def _header_conditions(match: Match) -> Iterator[Condition]:
-    if match.protocol is not None:
+    if having := _protocols_having(match):
+        wanted = having if match.protocol is None else having & {match.protocol} or {NO_PROTOCOL}
+        yield within("transport", ((number, number) for number in wanted))
+    elif match.protocol is not None:
         yield equals("protocol", match.protocol)
-    elif having := _protocols_having(match):
-        yield within("protocol", ((number, number) for number in having))
     if match.fragments is not Fragments.ANY:
         yield equals("fragment", FRAGMENTS[match.fragments])
     if match.ip_length_bytes is not None:
@@ -35,7 +36,7 @@ def _header_conditions(match: Match) -> Iterator[Condition]:
 
 
 def _protocols_having(match: Match) -> frozenset[int]:
-    """A packet of another protocol still has in its fields what an earlier packet left there (bpf/parse.h)."""
+    """Return whose headers must have been read for the fields that a rule names; in another packet they hold what was before."""
     if match.tcp_flags is not None:
         return frozenset({TCP})
     if match.source_ports or match.destination_ports:
@@ -72,5 +73,4 @@ def _length(length: LengthRange) -> Condition:
 
 
 def _flags(flags: TcpFlagsMatch) -> Condition:
-    mask, wanted = flags.set | flags.unset | FLAGS_KNOWN, flags.set | FLAGS_KNOWN
-    return masked("tcp_flags", int(mask), int(wanted))
+    return masked("tcp_flags", int(flags.set | flags.unset), int(flags.set))
