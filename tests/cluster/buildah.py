@@ -15,7 +15,7 @@ from tests.cluster.keys import key
 from tests.cluster.layout import REPOSITORY, Cache
 from tests.cluster.machine import apt_proxies, machine_mounts
 from tests.cluster.products import product, remove
-from tests.cluster.shell import logged, run, step, words
+from tests.cluster.shell import DIES_WITH_CALLER, logged, run, step, words
 
 BASE = "docker.io/library/debian:bookworm-slim"
 SETTINGS = {  # variable: file and content; the second keeps a lock file out of /etc/cni
@@ -47,16 +47,8 @@ Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
 def isolated(cache: Cache, *args: str | Path) -> list[str]:
     """A command of the containers family with the cache's own settings and mounts; it dies with this process."""
     settings = {name: cache.containers / file for name, (file, _) in SETTINGS.items()}
-    return words(
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "unshare",
-        "--mount",
-        "env",
-        *(f"{name}={file}" for name, file in settings.items()),
-        *args,
-    )
+    variables = [f"{name}={file}" for name, file in settings.items()]
+    return words(*DIES_WITH_CALLER, "unshare", "--mount", "env", *variables, *args)
 
 
 def buildah(cache: Cache, *args: str | Path) -> list[str]:

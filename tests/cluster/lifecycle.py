@@ -42,7 +42,7 @@ from tests.cluster.pki import make_pki
 from tests.cluster.processes import is_alive
 from tests.cluster.products import remove
 from tests.cluster.programs import PROGRAMS
-from tests.cluster.shell import run, say, step, succeeds, wait_for
+from tests.cluster.shell import no_more_waiting, run, say, step, succeeds, wait_for
 from tests.cluster.state import Shape, State, change_shape, changing, read_state, running_state, this_boot, write_state
 
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")  # shared by all nodes' kubelets; the default 128 is too few
@@ -109,8 +109,13 @@ def start_machines(home: Home, state: State, template: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started = [pool.submit(start_control_plane, home)]
         started += [pool.submit(start_machine, home, index, state.shape.mtu_bytes, template) for index in state.nodes]
-        for each in started:
-            each.result()
+        try:
+            for each in started:
+                each.result()
+        except BaseException:
+            with no_more_waiting():
+                pool.shutdown(cancel_futures=True)
+            raise
 
 
 def wait_complete(home: Home, nodes: int) -> None:
@@ -206,7 +211,7 @@ def tear_down(home: Home) -> bool:
         restore_machine(state)
     for name in reversed(state.directories):
         remove_directory(Path(name))
-    remove(home.root)
+    wait_for(f"end of {home.root}", lambda: is_removed(home.root), 30)
     return True
 
 
@@ -220,6 +225,12 @@ def remove_running(home: Home, state: State) -> None:
         remove_netns(host_netns(name))
     remove_host_link()
     remove_netns(SWITCH)
+
+
+def is_removed(folder: Path) -> bool:
+    """Try to remove a folder with all it holds; somebody who is just ending may still write there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def remove_directory(folder: Path) -> None:

@@ -30,10 +30,8 @@ from tests.cluster.layout import Home
 from tests.cluster.lifecycle import kill_node, start_node
 from tests.cluster.network import NETNS, block_api, in_netns, unblock_api
 from tests.cluster.nodes import inside, node_init, restart_kubelet
-from tests.cluster.shell import Argv, words
+from tests.cluster.shell import DIES_WITH_CALLER, Argv, words
 from tests.cluster.state import changing
-
-DIES_WITH_CALLER = ("setpriv", "--pdeathsig", "KILL")  # nsenter passes no signal on into a node's processes
 
 
 def run_words(prefix: Argv, argv: Argv, options: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -148,7 +146,10 @@ class Node:
         return run_words(inside(self.home, self.index), argv, options)
 
     def popen(self, argv: Argv, **options: Any) -> subprocess.Popen[Any]:
-        """Start a program inside the node. Terminating it kills it: use `net.popen` for one that has to tidy up."""
+        """Start a program inside the node. Terminating it kills it: use `net.popen` for one that has to tidy up.
+
+        What is terminated is nsenter, which passes no signal on; so the program dies when nsenter does.
+        """
         argv = words(*inside(self.home, self.index), *DIES_WITH_CALLER, *argv)
         return subprocess.Popen(argv, **options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from tests.cluster.layout import SLOW
 
 Argv = Sequence[str | Path]
 CLEAN_ENVIRONMENT = {"HOME": "/root", "LANG": "C.UTF-8"}  # a login's XDG_RUNTIME_DIR would mislead containerd
+HURRY = threading.Event()
 LOG_TAIL = 40  # lines
+DIES_WITH_CALLER = ("setpriv", "--pdeathsig", "KILL")  # prefix of a command that must not outlive a killed tool
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -74,10 +77,20 @@ def succeeds(argv: Argv) -> bool:
     return run(argv, check=False).returncode == 0
 
 
+@contextmanager
+def no_more_waiting() -> Iterator[None]:
+    """Let every wait of other threads end at once, as if its time were over."""
+    HURRY.set()
+    try:
+        yield
+    finally:
+        HURRY.clear()
+
+
 def wait_for(what: str, probe: Callable[[], object], timeout_s: float, log: Path | None = None) -> None:
     """Return once the probe says yes. Raises TimedOut; SLOW stretches the time."""
     end = time.monotonic() + timeout_s * SLOW
     while not probe():
-        if time.monotonic() > end:
+        if time.monotonic() > end or HURRY.is_set():
             raise TimedOut(what=what, timeout_s=timeout_s * SLOW, log=log)
         time.sleep(0.05)

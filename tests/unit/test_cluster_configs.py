@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from tests.cluster import addresses, configs, layout
 from tests.cluster.boot import NODE_DISK, boot_script, disk_path
-from tests.cluster.cgroups import Hierarchies, groups_of, mount_commands, parse_controllers
-from tests.cluster.errors import ClusterError
+from tests.cluster.cgroups import Hierarchies, groups_of, hand_on_controllers, mount_commands, parse_controllers
+from tests.cluster.errors import ClusterError, TimedOut
 from tests.cluster.images import PAUSE
 from tests.cluster.layout import Home
 from tests.cluster.lifecycle import check_shape, missing_directories, netns_names
 from tests.cluster.machine import find_authorities, parse_pip_settings, pip_file
 from tests.cluster.processes import identify, is_alive, read_record
 from tests.cluster.programs import PROGRAMS, go_version, named, needed_go
+from tests.cluster.shell import no_more_waiting, wait_for
 from tests.cluster.state import Shape, State, decode_state, encode_state
 
 HOME = Home(Path("/x/cluster"))
@@ -125,6 +126,19 @@ def test_mounts() -> None:
     assert "unified" not in v1  # this machine has none
 
 
+@pytest.mark.parametrize("nested", [False, True], ids=["the true root", "a group"])
+def test_controllers_are_handed_on(tmp_path: Path, nested: bool) -> None:
+    """v2: children get all controllers; only the true root may keep processes of its own. Files stand in for the kernel."""
+    files = {"cgroup.controllers": "cpu memory\n", "cgroup.subtree_control": "", "cgroup.procs": "7\n8\n"}
+    for name, text in (files | ({"cgroup.type": "domain\n"} if nested else {})).items():
+        (tmp_path / name).write_text(text)
+    hand_on_controllers(tmp_path, "system")
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"
+    assert (tmp_path / "system").is_dir() == nested
+    if nested:
+        assert (tmp_path / "system/cgroup.procs").read_text() == "8"  # the last one written; a real file takes one at a time
+
+
 # ---- nodes ------------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +228,19 @@ def test_authorities(tmp_path: Path) -> None:
     named_twice = {"SSL_CERT_FILE": f"{tmp_path}/a", "PIP_CERT": f"{tmp_path}/b"}
     assert find_authorities(named_twice) == tmp_path / "b"
     assert find_authorities({"PIP_CERT": "/nowhere", "SSL_CERT_FILE": f"{tmp_path}/a"}) == tmp_path / "a"
+
+
+# ---- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_ends() -> None:
+    """With its time, or at once when somebody is in a hurry; not at all for what is there already."""
+    with pytest.raises(TimedOut, match="no spring within 0 s"):
+        wait_for("spring", lambda: False, 0)
+    with no_more_waiting():
+        with pytest.raises(TimedOut):
+            wait_for("spring", lambda: False, 1000)
+        wait_for("winter", lambda: True, 1000)
 
 
 # ---- processes --------------------------------------------------------------------------------------------------------
