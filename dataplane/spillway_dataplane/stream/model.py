@@ -1,0 +1,109 @@
+"""What a node is to keep of a transmit ring and what it says of it, as values. No I/O here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from spillway_crds.streams import BindMode, RingParameters
+
+
+@dataclass(frozen=True, slots=True)
+class RingOrder:
+    """A ring to keep.
+
+    key: stable and unique on this node, as `<claim uid>/<request>`.
+    directory: of this ring alone; it exists. `ring.sock` and `page` are made in it, and applications see it read-only.
+    queue: TX queue, 0-based. label: whose ring it is, `namespace/name`, for messages to people.
+    """
+
+    key: str
+    directory: Path
+    interface: str
+    queue: int
+    parameters: RingParameters
+    label: str
+
+
+class RingState(StrEnum):
+    """What the way of a ring's packets is like. Everything but READY comes with a reason that a person understands."""
+
+    STARTING = "Starting"  # nothing is known yet
+    READY = "Ready"
+    UNRESOLVED = "Unresolved"  # the next hop's MAC address is not known
+    NO_ROUTE = "NoRoute"  # no route through this interface, or no address to send from
+    LINK_DOWN = "LinkDown"  # set down, or no carrier
+    GONE = "Gone"  # the interface left the node; the ring is opened anew when it is back
+
+
+@dataclass(frozen=True, slots=True)
+class RingCounters:
+    """What the applications that held this ring counted, summed since it was first opened. They may lie of their own.
+
+    late: packets over 1 ms behind their schedule. holes: times the host took the core away from the pacer for over 200 us.
+    invalid: packets that the library refused.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    batches: int = 0
+    kicks: int = 0
+    ring_empty: int = 0
+    late: int = 0
+    holes: int = 0
+    invalid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCounters:
+    """What the kernel counted of this socket: struct xdp_statistics, its fields for transmission."""
+
+    tx_invalid_descriptors: int = 0
+    tx_ring_empty_descriptors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JitterQuantiles:
+    """How far from the schedule batches left, in nanoseconds; 0 where nothing was paced."""
+
+    p50_ns: int = 0
+    p99_ns: int = 0
+    p999_ns: int = 0
+    max_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RingStatus:
+    """What is the case with one ring, read back from kernel and report.
+
+    bind_mode: COPY or ZERO_COPY, as the kernel gave it; None while no ring is bound. bind_note: why it is not what was preferred.
+    completed: a frame of this ring was completed; ZERO_COPY may be told to people only then.
+    mac, next_hop_mac: as `02:00:00:00:00:01`, empty when unknown. source, next_hop: addresses of the flow, empty when unknown.
+    holder: the process that has the ring, empty when none; waiting: how many others wait for it.
+    """
+
+    key: str
+    label: str
+    interface: str
+    queue: int
+    state: RingState = RingState.STARTING
+    reason: str = ""
+    ifindex: int = 0
+    mac: str = ""
+    mtu_bytes: int = 0
+    bind_mode: BindMode | None = None
+    bind_note: str = ""
+    completed: bool = False
+    source: str = ""
+    next_hop: str = ""
+    next_hop_mac: str = ""
+    frames: int = 0
+    umem_bytes: int = 0
+    holder: str = ""
+    waiting: int = 0
+    counters: RingCounters = field(default_factory=RingCounters)
+    kernel: KernelCounters = field(default_factory=KernelCounters)
+    jitter: JitterQuantiles = field(default_factory=JitterQuantiles)
+    packets_per_second: float = 0.0
+    bits_per_second: float = 0.0
