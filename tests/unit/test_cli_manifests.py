@@ -113,6 +113,14 @@ def test_unreadable_files_are_said_and_the_rest_is_read(tmp_path):
     assert len(found.filters) == 1
 
 
+def test_an_unreadable_file_of_a_folder_is_named_and_the_rest_of_the_folder_is_read(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\xfa")
+    (tmp_path / "b.yaml").write_text(manifest())
+    found = load([str(tmp_path)])
+    assert [each.file for each in found.unreadable] == [str(tmp_path / "a.yaml")]
+    assert len(found.filters) == 1
+
+
 def test_a_folder_s_manifests_come_in_name_order_without_hidden_and_other_files(tmp_path):
     for name in ("b.yml", "a.yaml", ".c.yaml", "d.txt"):
         (tmp_path / name).write_text(manifest(name[0] if name[0] != "." else "hidden"))

@@ -93,10 +93,14 @@ def _print_remarks(say: Say, title: str, remarks: Iterable[Remark], style: str) 
 def _print_verdict(say: Say, loaded: Loaded, seen: Review, programs: tuple[ProgramPreview, ...]) -> None:
     bad = {
         "unreadable": len(loaded.unreadable),
-        "problems": len(loaded.faults),
-        "contradictions": len(seen.contradictions),
-        "programs refused": sum(bool(each.refusal) for each in programs),
+        "problem": len(loaded.faults),
+        "contradiction": len(seen.contradictions),
+        "refused program": sum(bool(each.refusal) for each in programs),
     }
-    said = ", ".join(f"{count} {what}" for what, count in bad.items() if count)
+    said = ", ".join(_counted(count, what) for what, count in bad.items() if count)
     valid = f"{len(loaded.filters)} valid"
     say.line(f"{valid}; {said}" if said else valid, ERROR if said else GOOD)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 or what == "unreadable" else f"{count} {what}s"

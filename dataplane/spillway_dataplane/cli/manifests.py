@@ -91,10 +91,21 @@ def load(files: Iterable[str]) -> Loaded:
 
 def _load_argument(argument: str) -> Iterator[Manifest | Fault | Ignored | Unreadable]:
     try:
-        for file in files_of(argument):
-            yield from load_text(file, _read(file))
-    except (OSError, UnicodeDecodeError) as error:
+        files = files_of(argument)
+    except OSError as error:
         yield Unreadable(argument, _why(error))
+        return
+    for file in files:
+        yield from _load_file(file)
+
+
+def _load_file(file: str) -> Iterator[Manifest | Fault | Ignored | Unreadable]:
+    try:
+        text = _read(file)
+    except (OSError, UnicodeDecodeError) as error:
+        yield Unreadable(file, _why(error))
+        return
+    yield from load_text(file, text)
 
 
 def files_of(argument: str) -> list[str]:
