@@ -23,7 +23,7 @@ from spillway_dataplane.findings import Finding, Reason, from_error
 from spillway_dataplane.kernel.artifact import Artifact
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.source import Built, Inbox
-from spillway_dataplane.wishes import Member
+from spillway_dataplane.wishes import Seat
 
 LOG = logging.getLogger(__name__)
 Compile = Callable[[str], Artifact]
@@ -37,7 +37,7 @@ class BuildOrder:
     ifname: str
     digest: str
     spec: ProgramSpec
-    members: tuple[Member, ...] = ()
+    members: tuple[Seat, ...] = ()
     good: frozenset[str] = frozenset()
 
 

@@ -6,13 +6,14 @@ import logging
 from dataclasses import replace
 
 from spillway_crds.errors import SpillwayError
+from spillway_crds.filters import XdpMode
 from spillway_crds.orders import NodeOrder, NodeState, NodeStatus
 from spillway_crds.orders_wire import order_hash
 from spillway_dataplane import records
 from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder
 from spillway_dataplane.counts import forgotten, rule_totals
-from spillway_dataplane.drafts import Draft, make_drafts
+from spillway_dataplane.drafts import Draft, make_drafts, passing_draft
 from spillway_dataplane.execute import Executor
 from spillway_dataplane.findings import Finding, Reason, from_error
 from spillway_dataplane.foreman import Foreman, Situation
@@ -31,6 +32,7 @@ from spillway_dataplane.view import View
 from spillway_dataplane.wishes import Circumstances, Running
 
 LOG = logging.getLogger(__name__)
+PASSING = passing_draft(XdpMode.AUTO)
 MAX_ROUNDS = 8  # a round does all that can be done at once; more than three in a row mean that the node changes under us
 
 
@@ -133,8 +135,13 @@ class Conductor:
         known = self.memory.records
         return {each.name: known.members(each.pinned.digest) for each in node.interfaces if each.pinned is not None}
 
+    def _unknown(self, node: ObservedNode) -> frozenset[str]:
+        known = {*self.memory.records.programs, PASSING.digest}
+        return frozenset(each.name for each in node.interfaces if each.pinned is not None and each.pinned.digest not in known)
+
     def _draft(self, order: NodeOrder, seen: Observation, running: Running) -> tuple[dict[str, Draft], tuple[Finding, ...]]:
-        given = Circumstances(self.memory.contents, seen.node, self._addresses, running, self.foreman.refused)
+        unknown = self._unknown(seen.node)
+        given = Circumstances(self.memory.contents, seen.node, self._addresses, running, self.foreman.refused, unknown)
         active = order if order.state is NodeState.ACTIVE else replace(order, filters=())
         flows = flows_in_force(self.memory.cluster_peers, self._own_peers(seen))
         made = make_drafts(active, given, self.memory.records.slots, flows)
@@ -149,7 +156,8 @@ class Conductor:
         """Before a program can run anywhere, what it is made of lies on disk."""
         known = self.memory.records
         for draft in drafts.values():
-            known = records.with_program(known, draft.digest, tuple(member.record for member in draft.members))
+            if draft.spec is not None:
+                known = records.with_program(known, draft.digest, tuple(member.record for member in draft.members))
         self.memory.take_records(known)
 
     def _view(self, order: NodeOrder, seen: Observation, drafts: dict[str, Draft], now: float) -> View:

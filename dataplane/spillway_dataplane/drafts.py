@@ -18,19 +18,25 @@ from spillway_dataplane.filter.generate import digest, generate
 from spillway_dataplane.filter.program import FilterUnit, ProgramSpec
 from spillway_dataplane.filter.slots import SlotTable, assign
 from spillway_dataplane.findings import Finding, from_error
+from spillway_dataplane.observed import ObservedNode
 from spillway_dataplane.records import MemberRecord
-from spillway_dataplane.wishes import Circumstances, Contents, Member, RefusedKey, Wish, make_wishes
+from spillway_dataplane.wishes import Circumstances, Contents, Member, RefusedKey, Seat, Wish, make_wishes
 
 RuleNames = dict[str, set[str]]  # by filter uid
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The program that one interface should run, down to its text."""
+    """The program that one interface should run, down to its text.
+
+    mode_slots: each member's word of the switches. spec: what the text is made from; None for a program that runs and stays,
+    because it cannot be made anew.
+    """
 
     mode: XdpMode
-    members: tuple[Member, ...]
-    spec: ProgramSpec
+    members: tuple[Seat, ...]
+    mode_slots: tuple[int, ...]
+    spec: ProgramSpec | None
     digest: str
 
 
@@ -55,15 +61,28 @@ def make_drafts(order: NodeOrder, given: Circumstances, slots: SlotTable, flows:
         table, postponed = _assign_as_many(wishes.interfaces, slots, used)
         refused = _waiting(wishes.interfaces, postponed)
         if not refused:
-            specs = {ifname: spec_of(wish, table, flows) for ifname, wish in wishes.interfaces.items()}
-            refused = _impossible(wishes.interfaces, specs, given)
+            new = {ifname: wish for ifname, wish in wishes.interfaces.items() if wish.kept is None}
+            specs = {ifname: spec_of(wish, table, flows) for ifname, wish in new.items()}
+            refused = _impossible(new, specs, given)
         if not refused:
-            drafts = {
-                name: Draft(wish.mode, wish.members, specs[name], digest_of(specs[name]))
-                for name, wish in wishes.interfaces.items()
-            }
-            return Drafts(drafts, table, wishes.findings)
+            drafts = {ifname: _draft(wish, specs[ifname]) for ifname, wish in new.items()}
+            return Drafts({**drafts, **_kept_drafts(wishes.interfaces, table, given.node)}, table, wishes.findings)
         given = replace(given, refused={**given.refused, **refused})  # each round refuses more, so the rounds end
+
+
+def _draft(wish: Wish, spec: ProgramSpec) -> Draft:
+    return Draft(wish.mode, wish.members, tuple(unit.mode_slot for unit in spec.filters), spec, digest_of(spec))
+
+
+def _kept_drafts(wishes: Mapping[str, Wish], table: SlotTable, node: ObservedNode) -> dict[str, Draft]:
+    """Return, for what has to stay, the very program that runs, in the mode it is attached in. Modes are data and follow."""
+    drafts = {}
+    for ifname, wish in wishes.items():
+        seen = node.interface(ifname)
+        if wish.kept is not None and seen is not None and seen.pinned is not None:
+            words = tuple(table.mode_slot(each.order.uid) for each in wish.kept)
+            drafts[ifname] = Draft(XdpMode.AUTO, wish.kept, words, None, seen.pinned.digest)
+    return drafts
 
 
 def _impossible(wishes: Mapping[str, Wish], specs: Mapping[str, ProgramSpec], given: Circumstances) -> dict[RefusedKey, Finding]:
@@ -88,12 +107,12 @@ def impossible(spec: ProgramSpec) -> SpillwayError | None:
     return None
 
 
-def ages(members: Iterable[Member]) -> dict[str, tuple[str, str]]:
+def ages(members: Iterable[Seat]) -> dict[str, tuple[str, str]]:
     """Return what sorts filters by age, by uid."""
     return {each.order.uid: (each.order.created, each.order.uid) for each in members}
 
 
-def blame(ifname: str, members: Iterable[Member], guilty: Mapping[str, SpillwayError]) -> dict[RefusedKey, Finding]:
+def blame(ifname: str, members: Iterable[Seat], guilty: Mapping[str, SpillwayError]) -> dict[RefusedKey, Finding]:
     """Return what is told of filters that a program cannot be had with."""
     return {
         (ifname, each.order.uid, each.revision): from_error(guilty[each.order.uid], ifname=ifname, uid=each.order.uid)
@@ -104,7 +123,7 @@ def blame(ifname: str, members: Iterable[Member], guilty: Mapping[str, SpillwayE
 
 def passing_draft(mode: XdpMode) -> Draft:
     """Return the program that passes everything."""
-    return Draft(mode, (), ProgramSpec(), digest_of(ProgramSpec()))
+    return _draft(Wish(mode), ProgramSpec())
 
 
 def _waiting(wishes: Mapping[str, Wish], postponed: Mapping[str, SpillwayError]) -> dict[RefusedKey, Finding]:

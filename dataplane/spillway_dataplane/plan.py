@@ -99,13 +99,16 @@ def _data(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step]:
     if current is None:
         return  # no maps yet: the attach brings its switches along
     running = view.records.members(seen.pinned.digest) if seen.pinned is not None else ()
-    gone = words_gone(view.records.slots, running, _ordered(view))
+    gone = words_gone(view.records.slots, running, _ordered(draft, view))
     wanted = switches_for(draft, running, current, gone, enforcement=view.enforcement)
     if wanted != padded(current):
         yield WriteSwitches(seen.name, wanted)
 
 
-def _ordered(view: View) -> frozenset[str]:
+def _ordered(draft: Draft, view: View) -> frozenset[str]:
+    """Return whose words stay. A program that is kept is not replaced soon: who is no longer wanted there ends by his word."""
+    if draft.spec is None:
+        return frozenset(each.order.uid for each in draft.members)
     return frozenset(each.uid for each in view.order.filters) if view.order.state is NodeState.ACTIVE else frozenset()
 
 
@@ -164,7 +167,7 @@ def _build(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step]:
     """Have the program ready before it is needed, so that a turn takes no longer than the attach."""
     if draft.digest in view.built or _attempt_refused(seen, draft, view):
         return
-    if draft.digest not in view.building:
+    if draft.digest not in view.building and draft.spec is not None:  # what is kept runs, and is never built
         yield Build(seen.name, draft.digest, draft.spec)
     yield Finding(Reason.COMPILING, "its program is being compiled", seen.name)
 

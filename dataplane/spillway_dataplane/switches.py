@@ -42,15 +42,15 @@ def switches_for(
     modes = padded(current).modes
     revisions = {each.uid: each.revision for each in running}
     words = dict(enumerate(modes)) | dict.fromkeys(gone, MODE_OFF)
-    for member, unit in zip(draft.members, draft.spec.filters, strict=True):
+    for member, slot in zip(draft.members, draft.mode_slots, strict=True):
         wanted = ordered_mode(member.order)
         held = revisions.get(member.order.uid, member.revision) != member.order.revision
-        words[unit.mode_slot] = min(wanted, modes[unit.mode_slot]) if held else wanted
+        words[slot] = min(wanted, modes[slot]) if held else wanted
     return Switches(enforcement, tuple(words[slot] for slot in range(MODE_SLOTS)))
 
 
 def words_gone(table: SlotTable, running: tuple[MemberRecord, ...], ordered: frozenset[str]) -> frozenset[int]:
-    """Return the words of filters that run here and that nobody orders any more. ordered: uids."""
+    """Return the words of filters that run here and that nobody wants here any more. ordered: uids of those who are."""
     ended = {each.uid for each in running} - ordered
     return frozenset(slot for uid, slot in (*table.modes, *table.retired_modes) if uid in ended)
 
@@ -64,4 +64,4 @@ def padded(switches: Switches | None) -> Switches:
 def modes_by_uid(draft: Draft, switches: Switches | None) -> Mapping[str, int]:
     """Return what the kernel holds for each of a draft's filters."""
     modes = padded(switches).modes
-    return {unit.uid: modes[unit.mode_slot] for unit in draft.spec.filters}
+    return {member.order.uid: modes[slot] for member, slot in zip(draft.members, draft.mode_slots, strict=True)}

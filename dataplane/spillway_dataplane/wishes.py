@@ -1,6 +1,7 @@
 """Which filters each interface of this node should have in its program, and why some cannot be there. Pure.
 
-A filter that cannot be had in its ordered revision stays in the one that runs: a bad change never takes away what protected.
+A filter that cannot be had in its ordered revision stays in the one that runs: a bad change never takes away what protected. If
+the content of that one is lost too, no program can be made with it, and what runs on the interface stays whole.
 """
 
 from __future__ import annotations
@@ -23,17 +24,11 @@ Refused = Mapping[RefusedKey, Finding]  # what the generator, the compiler or th
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One filter in one interface's program. revision: of `content`; an older one than ordered while that cannot be had."""
+class Seat:
+    """One filter in one interface's program. revision: an older one than ordered while that cannot be had."""
 
     order: FilterOrder
     revision: str
-    content: FilterContent
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether this is what the order says, not what ran before."""
-        return self.revision == self.order.revision
 
     @property
     def record(self) -> MemberRecord:
@@ -42,11 +37,22 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Member(Seat):
+    """A seat whose content is here: programs can be made with it."""
+
+    content: FilterContent
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
-    """The program of one interface: its members in deciding order; none is the program that passes everything."""
+    """The program of one interface: its members in deciding order; none is the program that passes everything.
+
+    kept: the filters of the program that runs and stays, because it cannot be made anew; None where it can.
+    """
 
     mode: XdpMode = XdpMode.AUTO
     members: tuple[Member, ...] = ()
+    kept: tuple[Seat, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,61 +65,68 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a node's wishes depend on besides the order."""
+    """What a node's wishes depend on besides the order. unknown: interfaces whose program nobody remembers the making of."""
 
     contents: Contents
     node: ObservedNode
     node_addresses: frozenset[Address] = frozenset()
     running: Running = field(default_factory=dict)
     refused: Refused = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
 
 
 def make_wishes(order: NodeOrder, given: Circumstances) -> Wishes:
     """Return which filters go into which interface's program. The order of `order.filters` does not matter."""
-    candidates: dict[str, list[Member]] = {}
+    candidates: dict[str, list[Seat]] = {}
     findings: list[Finding] = []
     for each in order.filters:
-        members, problems = _place(each, given)
+        seats, problems = _place(each, given)
         findings += problems
-        for ifname, member in members.items():
-            candidates.setdefault(ifname, []).append(member)
+        for ifname, seat in seats.items():
+            candidates.setdefault(ifname, []).append(seat)
     interfaces = {}
     for ifname in sorted(candidates):
-        interfaces[ifname], problems = _settle_modes(ifname, candidates[ifname], given)
+        interfaces[ifname], problems = _settle(ifname, candidates[ifname], given)
         findings += problems
     return Wishes(interfaces, tuple(sorted(findings)))
 
 
-def _place(order: FilterOrder, given: Circumstances) -> tuple[dict[str, Member], list[Finding]]:
-    """Return the filter's member on each interface that it means."""
+def _place(order: FilterOrder, given: Circumstances) -> tuple[dict[str, Seat], list[Finding]]:
+    """Return the filter's seat on each interface that it means."""
     content = given.contents.get(order.revision, _not_here(order))
     if not isinstance(content, FilterContent):
-        kept = {ifname: old for ifname in given.running if (old := _running_member(order, ifname, given)) is not None}
-        return kept, [from_error(content, uid=order.uid)]
+        return _as_it_runs_everywhere(order, given), [from_error(content, uid=order.uid)]
     choice = choose(given.node, content.interfaces, given.node_addresses)
     problems = [Finding(each.reason, each.message, each.ifname, order.uid) for each in choice.findings]
-    members: dict[str, Member] = {}
+    seats: dict[str, Seat] = {}
     for ifname in choice.names:
         problem = _unfit(order, content, ifname, given)
-        member = Member(order, order.revision, content) if problem is None else _running_member(order, ifname, given)
-        if member is not None:
-            members[ifname] = member
+        seat = Member(order, order.revision, content) if problem is None else _as_it_runs(order, ifname, given)
+        if seat is not None:
+            seats[ifname] = seat
         if problem is not None:
             problems.append(problem)
-    return members, problems
+    return seats, problems
 
 
 def _not_here(order: FilterOrder) -> Transient:
     return Transient(operation=f"fetch revision {order.revision}", detail="not on this node yet")
 
 
-def _running_member(order: FilterOrder, ifname: str, given: Circumstances) -> Member | None:
-    """Return the filter as it runs on an interface, or None if it does not, or its content is lost."""
+def _as_it_runs(order: FilterOrder, ifname: str, given: Circumstances) -> Seat | None:
+    """Return the filter as it runs on an interface, no Member if its content is lost, or None if it does not run there."""
     for record in given.running.get(ifname, ()):
-        content = given.contents.get(record.revision)
-        if record.uid == order.uid and isinstance(content, FilterContent):
-            return Member(order, record.revision, content)
+        if record.uid == order.uid:
+            content = given.contents.get(record.revision)
+            seat = Seat(order, record.revision)
+            return Member(order, record.revision, content) if isinstance(content, FilterContent) else seat
     return None
+
+
+def _as_it_runs_everywhere(order: FilterOrder, given: Circumstances) -> dict[str, Seat]:
+    """Return its seats where it runs, and where it may: in a program of which nobody remembers what it is made of."""
+    seats = {ifname: seat for ifname in given.running if (seat := _as_it_runs(order, ifname, given)) is not None}
+    return {**seats, **dict.fromkeys(given.unknown, Seat(order, order.revision))}
 
 
 def _unfit(order: FilterOrder, content: FilterContent, ifname: str, given: Circumstances) -> Finding | None:
@@ -131,6 +144,25 @@ def _missing_queue(order: FilterOrder, content: FilterContent, interface: Observ
     return Finding(Reason.QUEUE_NOT_FOUND, message, interface.name, order.uid)
 
 
+def _settle(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[Wish, list[Finding]]:
+    """Return what the interface's filters come to together."""
+    members = [each for each in seats if isinstance(each, Member)]
+    if len(members) < len(seats):
+        return _keep(ifname, seats, given)
+    return _settle_modes(ifname, members, given)
+
+
+def _keep(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[Wish, list[Finding]]:
+    """Leave the program that runs; whoever is to join it, or to change in it, is told whom it waits for."""
+    running = given.running.get(ifname, ())
+    by_uid = {each.order.uid: each.order for each in seats}
+    kept = tuple(Seat(by_uid[record.uid], record.revision) for record in running if record.uid in by_uid)
+    lost = ", ".join(sorted(each.order.name for each in seats if not isinstance(each, Member)))
+    message = f"the program on {ifname} stays as it is: it cannot be made anew until the content of {lost} is on this node"
+    waiting = (each.order.uid for each in seats if isinstance(each, Member) and each.record not in running)
+    return Wish(kept=kept), [Finding(Reason.TRANSIENT, message, ifname, uid) for uid in waiting]
+
+
 def _settle_modes(ifname: str, members: list[Member], given: Circumstances) -> tuple[Wish, list[Finding]]:
     """Of two that contradict each other the older stays (creation time, then uid), the younger is told whom it meets."""
     kept: list[Member] = []
@@ -141,8 +173,8 @@ def _settle_modes(ifname: str, members: list[Member], given: Circumstances) -> t
             kept.append(member)
             continue
         findings.append(_conflict(ifname, member, rival))
-        old = _running_member(member.order, ifname, given)
-        if old is not None and not _contradict(rival.content.xdp_mode, old.content.xdp_mode):
+        old = _as_it_runs(member.order, ifname, given)
+        if isinstance(old, Member) and not _contradict(rival.content.xdp_mode, old.content.xdp_mode):
             kept.append(old)
     modes = [each.content.xdp_mode for each in kept if each.content.xdp_mode is not XdpMode.AUTO]
     deciding = tuple(sorted(kept, key=lambda each: (each.content.priority, each.order.name)))

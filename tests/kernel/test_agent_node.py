@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from tests.kernel.netpair import NetnsPair, ip, namespace_path
 from tests.traffic.frames import ipv4, udp
 
 from spillway_crds.filters import Match, Mode, Rule, RuleAction, XdpMode
-from spillway_crds.orders import Attach, NodeState
+from spillway_crds.orders import Attach, FilterOrder, NodeState
+from spillway_crds.revisions import revision_name
 from spillway_dataplane.kernel import libbpf
 from spillway_dataplane.kernel.datapath import Datapath
 
@@ -202,6 +203,30 @@ def test_restores_from_disk_without_source_compiler_or_turn(netns_pair: NetnsPai
         assert passed(netns_pair, FLOOD) == 0, "it filters before it asks its source for the first time"
         heir.wait(lambda status: dropped(status) == 100)
     assert {each.name for each in (state / "bytecode").iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"{")], ids=["missing", "damaged"])
+def test_lost_revision_takes_no_filter_away(
+    netns_pair: NetnsPair, node: AgentProcess, state: Path, damage: Callable[[Path], object]
+) -> None:
+    """Two filters share the card; one's content is lost, and nobody has it. The program stays whole until it is back."""
+    first, second = drop_udp(FLOOD), drop_udp(FLOOD + 1)
+    contents = {revision_name("dns", first): first, revision_name("ntp", second): second}
+    filters = [FilterOrder(name.rpartition("-")[0], f"uid-{name}", name, Mode.ENFORCE) for name in contents]
+    node.order(*filters, contents=contents)
+    node.wait(lambda status: [each["state"] for each in status["filters"]] == ["Enforcing"] * 2)
+    program = attached_program(netns_pair)
+    node.kill()
+    damage(state / "revisions" / f"{filters[0].revision}.json")
+    with agent(netns_pair, state) as heir:
+        status = heir.wait(lambda status: status["filters"][0].get("reason") == "Transient")
+        assert [each["state"] for each in status["filters"]] == ["Pending", "Enforcing"]
+        assert (attached_program(netns_pair), passed(netns_pair, FLOOD), passed(netns_pair, FLOOD + 1)) == (program, 0, 0)
+        assert passed(netns_pair, VALID) == 50
+        heir.order(*filters, contents=contents)
+        heir.wait(lambda status: [each["state"] for each in status["filters"]] == ["Enforcing"] * 2)
+        heir.wait(lambda status: [each["totals"]["droppedPackets"] for each in status["filters"]] == [50, 50])
+        assert attached_program(netns_pair) == program
 
 
 def test_idle_passes_everything_and_empty_leaves_nothing(netns_pair: NetnsPair, node: AgentProcess) -> None:
