@@ -77,7 +77,7 @@ def ask(kind: int, body: bytes) -> bytes:
         asked.send(HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST, 1, 0) + body)
         (message, *_) = split(asked.recv(RECEIVE_BYTES))
     if HEADER.unpack_from(message)[1] == NLMSG_ERROR:
-        _raise_refusal(message)
+        raise_refusal(message)
     return message
 
 
@@ -91,12 +91,12 @@ def _collect(asked: socket.socket, sequence: int) -> tuple[list[bytes], bool]:
                 continue
             whole = whole and not flags & NLM_F_DUMP_INTR
             if kind in (NLMSG_DONE, NLMSG_ERROR):
-                _raise_refusal(message)
+                raise_refusal(message)
                 return messages, whole
             messages.append(message)
 
 
-def _raise_refusal(message: bytes) -> None:
+def raise_refusal(message: bytes) -> None:
     """Both an error and the end of a dump carry a number: 0, or a negative errno."""
     (result,) = struct.unpack_from("=i", message.ljust(HEADER.size + 4, b"\0"), HEADER.size)
     if result < 0 and -result != errno.EINTR:
