@@ -63,6 +63,10 @@ def order(*without: str, **fields: object) -> Manifest:
     return manifest("NodeDataplane", {key: value for key, value in whole.items() if key not in without})
 
 
+def rings(*interfaces: str) -> Manifest:
+    return order(ringInterfaces=list(interfaces))
+
+
 def running(**fields: object) -> dict[str, object]:
     return {"name": "case", "uid": "0b1f", "revision": "case-0123456789"} | fields
 
@@ -645,6 +649,25 @@ ORDERS = (
         "spec.filters",
         "state Active has filters, Idle and Empty have none",
     ),
+    Constraint(
+        "order-rings-empty",
+        order("filters", state="Idle", ringInterfaces=["eth1"]),
+        order("filters", state="Empty", ringInterfaces=["eth1"]),
+        "spec.ringInterfaces",
+        "on an empty node no queue may be granted",
+    ),
+    Constraint("order-rings-least", rings("eth1"), rings(), "spec.ringInterfaces", NO_ITEMS),
+    Constraint(
+        "order-rings-most",
+        rings(*(f"eth{index}" for index in range(16))),
+        rings(*(f"eth{index}" for index in range(17))),
+        "spec.ringInterfaces",
+        "must have at most 16 items",
+    ),
+    Constraint("order-rings-twice", rings("eth0", "eth1"), rings("eth1", "eth1"), "spec.ringInterfaces[1]", "Duplicate value"),
+    Constraint("order-ring-15", rings("e" * 15), rings("e" * 16), "spec.ringInterfaces[0]", "may not be more than 15 bytes"),
+    Constraint("order-ring-name", rings("eth1.5"), rings("eth*"), "spec.ringInterfaces[0]", "not the name of an interface"),
+    Constraint("order-ring-lo", rings("lo1"), rings("lo"), "spec.ringInterfaces[0]", "lo has no card"),
     Constraint("order-name", order(), order(filters=[{"uid": "u", "revision": "r"}]), f"{ORDER_FILTER}.name", REQUIRED),
     Constraint("order-uid", order(), order(filters=[{"name": "n", "revision": "r"}]), f"{ORDER_FILTER}.uid", REQUIRED),
     Constraint("order-revision", order(), order(filters=[{"name": "n", "uid": "u"}]), f"{ORDER_FILTER}.revision", REQUIRED),

@@ -44,6 +44,7 @@ class NodeOrder:
 
     report_seconds: pause between two counter reports when nothing else changes.
     attach_standby: in state IDLE, attach the passing program where none is attached yet.
+    ring_interfaces: sorted; where transmit queues may be granted, which needs a native program. Empty in state EMPTY.
     """
 
     state: NodeState
@@ -51,6 +52,7 @@ class NodeOrder:
     report_seconds: int = 5
     attach_standby: bool = False
     filters: tuple[FilterOrder, ...] = ()
+    ring_interfaces: tuple[str, ...] = ()
 
 
 class FilterState(StrEnum):

@@ -19,12 +19,13 @@ HASH_DIGITS = 16
 
 
 def encode_order(order: NodeOrder) -> dict[str, Any]:
-    """NodeDataplane.spec. `state` and `attach` are always there; an empty list of filters and `false` are left out."""
+    """NodeDataplane.spec. `state` and `attach` are always there; empty lists and `false` are left out."""
     fields = {
         "state": order.state.value,
         "attach": order.attach.value,
         "reportSeconds": order.report_seconds,
         "attachStandby": order.attach_standby or None,
+        "ringInterfaces": list(order.ring_interfaces),
         "filters": [_filter(each) for each in order.filters],
     }
     return without_empty(fields)
@@ -54,6 +55,7 @@ def decode_order(raw: Mapping[str, Any]) -> NodeOrder:
         report_seconds=spec["reportSeconds"],
         attach_standby=spec["attachStandby"],
         filters=tuple(map(_decode_filter, spec.get("filters", ()))),
+        ring_interfaces=tuple(sorted(spec.get("ringInterfaces", ()))),
     )
 
 

@@ -1,4 +1,7 @@
-"""What a ResourceClaim carries of a ring to the node, as JSON and back. Strict in what is read, canonical in what is written."""
+"""A BypassStream's manifest, and what its ResourceClaim carries to the node: as JSON and back.
+
+Strict in what is read, canonical in what is written.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ from typing import Any
 from spillway_crds import names
 from spillway_crds.decode import checked
 from spillway_crds.encode import without_empty
+from spillway_crds.errors import InvalidIntent
+from spillway_crds.manifests import manifest_problems
+from spillway_crds.schema.bypassstream import ANY_QUEUE, SPEC
 from spillway_crds.schema.fields import Record, Text
 from spillway_crds.schema.ring import PARAMETER_FIELDS
-from spillway_crds.streams import BindMode, Flow, Pacing, RingParameters, RingSize, VlanTag
+from spillway_crds.streams import BindMode, BypassStream, Flow, Pacing, RingParameters, RingSize, StreamSpec, VlanTag
+from spillway_crds.validate import completed
 
-PARAMETERS_KIND = "RingParameters"
+STREAM_KIND, PARAMETERS_KIND = "BypassStream", "RingParameters"
+DEFAULT_NAMESPACE = "default"
 PARAMETERS = Record(
     description="The opaque configuration of a claim for a transmit queue: the same fields as in a BypassStream's spec.",
     fields={
@@ -33,6 +41,33 @@ def encode_parameters(parameters: RingParameters) -> dict[str, Any]:
 def decode_parameters(raw: Mapping[str, Any]) -> RingParameters:
     """Inverse of `encode_parameters`. Raises InvalidIntent with every problem, each with its path below `parameters`."""
     return decode_ring_fields(checked(PARAMETERS, raw, "parameters"))
+
+
+def decode_stream(raw: Mapping[str, Any]) -> BypassStream:
+    """Turn a BypassStream manifest, or one read from the API server, into a value. `status` is not looked at.
+
+    Raises InvalidIntent with every problem: unknown fields, wrong types, broken constraints; each with its path.
+    """
+    if problems := manifest_problems(raw, STREAM_KIND, SPEC):
+        raise InvalidIntent(tuple(problems))
+    metadata = raw["metadata"]
+    return BypassStream(
+        namespace=metadata.get("namespace", DEFAULT_NAMESPACE),
+        name=metadata["name"],
+        spec=_stream_spec(completed(SPEC, raw["spec"])),
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        created=metadata.get("creationTimestamp") or "",
+    )
+
+
+def _stream_spec(spec: Mapping[str, Any]) -> StreamSpec:
+    queue = spec["txQueue"]
+    return StreamSpec(
+        interface=spec["interface"],
+        parameters=decode_ring_fields(spec),
+        tx_queue=None if queue == ANY_QUEUE else queue,
+    )
 
 
 def encode_ring_fields(parameters: RingParameters) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spillway_crds.errors import Problem
-from spillway_crds.schema.fields import Dictionary, Field, Flag, Law, Many, Record, Text, Whole
+from spillway_crds.schema.fields import Dictionary, Field, Flag, Law, Many, Record, Text, Whole, WholeOr
 
 UNKNOWN_FIELD = "unknown field"
 REQUIRED = "Required value"
@@ -96,6 +96,17 @@ def _check_whole(field: Whole, value: Any, path: str, found: list[Problem]) -> b
     return True
 
 
+def _check_whole_or(field: WholeOr, value: Any, path: str, found: list[Problem]) -> bool:
+    if isinstance(value, str):
+        if len(value) > len(field.word):
+            found.append(Problem(path, value, f"Too long: may not be more than {len(field.word)} bytes"))
+            return False
+        return True
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _wrong_type(value, path, "integer,string", found)
+    return _check_whole(Whole(description="", minimum=field.minimum, maximum=field.maximum), value, path, found)
+
+
 def _check_flag(_field: Flag, value: Any, path: str, found: list[Problem]) -> bool:
     return isinstance(value, bool) or _wrong_type(value, path, "boolean", found)
 
@@ -151,6 +162,7 @@ def _check_record(field: Record, value: Any, path: str, found: list[Problem]) ->
 _CHECKS: dict[type, Callable[[Any, Any, str, list[Problem]], bool]] = {
     Text: _check_text,
     Whole: _check_whole,
+    WholeOr: _check_whole_or,
     Flag: _check_flag,
     Many: _check_many,
     Dictionary: _check_dictionary,

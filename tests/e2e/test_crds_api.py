@@ -10,8 +10,10 @@ import yaml
 
 from spillway_crds.schema.crds import KINDS, crd
 from tests import crd_cases as cases
+from tests import stream_cases
 from tests.cluster.errors import CommandFailed
 
+CONSTRAINTS = (*cases.CONSTRAINTS, *stream_cases.CONSTRAINTS)
 DRY_RUN = ("apply", "--dry-run=server", "-f", "-")
 
 
@@ -34,12 +36,12 @@ def _own_name(manifest: cases.Manifest) -> dict[str, Any]:
 
 def test_every_accepted_manifest_is_let_in(installed: Any) -> None:
     """All that is just within the constraints; kubectl names the ones that are not."""
-    manifests = [each.accepted for each in cases.CONSTRAINTS]
+    manifests = [each.accepted for each in CONSTRAINTS]
     said = installed.kubectl(*DRY_RUN, stdin=listed(manifests))
     assert said.count("(server dry run)") == len(manifests)
 
 
-@pytest.mark.parametrize("constraint", [pytest.param(each, id=each.id) for each in cases.CONSTRAINTS])
+@pytest.mark.parametrize("constraint", [pytest.param(each, id=each.id) for each in CONSTRAINTS])
 def test_refused_with_field_and_reason(installed: Any, constraint: cases.Constraint) -> None:
     """What is just beyond a constraint is refused at `kubectl apply`, with the decoder's words."""
     said = refusal(installed, constraint.rejected)
@@ -81,6 +83,7 @@ def test_the_api_server_keeps_the_whole_crd(installed: Any, kind: Any) -> None:
     ("field", "words"),
     [
         pytest.param("ff.spec.rules.match.ipLengthBytes.min", "Shortest packet that matches, in bytes", id="ff"),
+        pytest.param("bs.spec.flow.dscp", "expedited forwarding", id="bs"),
         pytest.param("nd.spec.state", "never expressed by absence", id="nd"),
     ],
 )
@@ -89,7 +92,7 @@ def test_explain(installed: Any, field: str, words: str) -> None:
     assert words in " ".join(installed.kubectl("explain", field).split())
 
 
-def test_both_kinds_are_in_the_category(installed: Any) -> None:
+def test_every_kind_is_in_the_category(installed: Any) -> None:
     """`kubectl get spillway` shows everything of the product."""
     listed_kinds = installed.kubectl("api-resources", "--categories=spillway", "-o", "name").split()
     assert sorted(listed_kinds) == sorted(kind.name for kind in KINDS)

@@ -9,17 +9,25 @@ from pathlib import Path
 import pytest
 import yaml
 from tests import crd_cases as cases
+from tests import stream_cases
 
 from spillway_crds.decode import decode_filter
 from spillway_crds.errors import InvalidIntent, Problem
 from spillway_crds.filters import LengthRange, Mode, PortRange, TcpFlag, XdpMode
 from spillway_crds.orders_wire import decode_order
-from spillway_crds.schema.fields import Dictionary, Field, Many, Record, Text, Whole
+from spillway_crds.schema import bypassstream
+from spillway_crds.schema.fields import Dictionary, Field, Many, Record, Text, Whole, WholeOr
 from spillway_crds.schema.floodfilter import SPEC
 from spillway_crds.schema.nodedataplane import ORDER
+from spillway_crds.streams_wire import decode_stream
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-KINDS = {"FloodFilter": decode_filter, "NodeDataplane": lambda manifest: decode_order(manifest["spec"])}
+CONSTRAINTS = (*cases.CONSTRAINTS, *stream_cases.CONSTRAINTS)
+KINDS = {
+    "FloodFilter": decode_filter,
+    "BypassStream": decode_stream,
+    "NodeDataplane": lambda manifest: decode_order(manifest["spec"]),
+}
 
 
 def problems_of(manifest: cases.Manifest) -> tuple[Problem, ...]:
@@ -30,7 +38,7 @@ def problems_of(manifest: cases.Manifest) -> tuple[Problem, ...]:
     return ()
 
 
-@pytest.mark.parametrize("constraint", [pytest.param(each, id=each.id) for each in cases.CONSTRAINTS])
+@pytest.mark.parametrize("constraint", [pytest.param(each, id=each.id) for each in CONSTRAINTS])
 def test_constraint(constraint: cases.Constraint) -> None:
     """What is just within is let in; what is just beyond is refused at its field, for its reason."""
     assert problems_of(constraint.accepted) == ()
@@ -40,7 +48,7 @@ def test_constraint(constraint: cases.Constraint) -> None:
 
 def test_ids_differ() -> None:
     """Each constraint can be run by its name."""
-    ids = [each.id for each in cases.CONSTRAINTS]
+    ids = [each.id for each in CONSTRAINTS]
     assert len(ids) == len(set(ids)) >= 40
 
 
@@ -67,6 +75,8 @@ def constraints_of(field: Field, path: str) -> Iterator[tuple[str, str]]:
             yield from ((path, name) for name, said in _text_constraints(field) if said)
         case Whole():
             yield from ((path, name) for name, said in (("minimum", True), ("maximum", field.maximum is not None)) if said)
+        case WholeOr():
+            yield from ((path, name) for name in ("minimum", "maximum", "longest"))
         case Many():
             yield from ((path, name) for name, said in (("least", field.least), ("most", field.most < 4096)) if said)
             yield from [(f"{path}[]", "unique")] if field.unique else []
@@ -86,7 +96,7 @@ def _text_constraints(field: Text) -> tuple[tuple[str, object], ...]:
 
 def covered() -> set[tuple[str, str]]:
     """(path, reason) of everything that the table's rejected manifests are refused for."""
-    found = {(each.path, each.reason) for case in cases.CONSTRAINTS for each in problems_of(case.rejected)}
+    found = {(each.path, each.reason) for case in CONSTRAINTS for each in problems_of(case.rejected)}
     return {(re.sub(r"\[\d+\]", "[]", path), reason) for path, reason in found}
 
 
@@ -119,7 +129,10 @@ def stand_in(path: str) -> str:
     return next(alike, path)
 
 
-@pytest.mark.parametrize("schema", [pytest.param(SPEC, id="FloodFilter"), pytest.param(ORDER, id="NodeDataplane")])
+SCHEMAS = {"FloodFilter": SPEC, "BypassStream": bypassstream.SPEC, "NodeDataplane": ORDER}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
 def test_every_constraint_has_a_case(schema: Record) -> None:
     """No constraint enters a schema without a manifest that it refuses."""
     refused = covered()

@@ -77,9 +77,10 @@ def test_every_field_is_explained(schema: dict[str, Any]) -> None:
 @pytest.mark.parametrize("schema", FIELDS)
 def test_every_field_is_bounded(schema: dict[str, Any]) -> None:
     """No list, map or text without an end; numbers start somewhere; enums in CamelCase; patterns anchored."""
-    bounds = {"array": "maxItems", "integer": "minimum"}
-    assert bounds.get(schema["type"], "type") in schema
-    if schema["type"] == "string":
+    bounds = {"array": "maxItems", "integer": "minimum", "number or word": "maximum"}
+    kind = "number or word" if schema.get("x-kubernetes-int-or-string") else schema["type"]
+    assert bounds.get(kind, "type") in schema
+    if kind in ("string", "number or word"):
         assert {"maxLength", "enum", "format"} & schema.keys()
     if "additionalProperties" in schema:
         assert "maxProperties" in schema
@@ -89,10 +90,11 @@ def test_every_field_is_bounded(schema: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", CRDS)
 def test_the_shape_of_a_crd(kind: str) -> None:
-    """Cluster-scoped, in the category, with a status subresource and columns of paths that exist."""
+    """In the category, with a status subresource and columns of paths that exist; only streams are in namespaces."""
     body = CRDS[kind]["spec"]
     version = body["versions"][0]
-    assert (body["scope"], body["names"]["categories"]) == ("Cluster", ["spillway"])
+    scope = "Namespaced" if kind == "BypassStream" else "Cluster"
+    assert (body["scope"], body["names"]["categories"]) == (scope, ["spillway"])
     assert version["subresources"] == {"status": {}}
     paths = {path for path, _ in below(root(kind), "")}
     for column in version["additionalPrinterColumns"]:

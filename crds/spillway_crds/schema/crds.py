@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spillway_crds import names
-from spillway_crds.schema import floodfilter, floodfilter_status, nodedataplane
+from spillway_crds.schema import bypassstream, bypassstream_status, floodfilter, floodfilter_status, nodedataplane
 from spillway_crds.schema.fields import Record
 from spillway_crds.schema.openapi import openapi
 
@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One resource of the API group, cluster-scoped."""
+    """One resource of the API group. scope: Cluster or Namespaced."""
 
     kind: str
     plural: str
@@ -36,11 +36,17 @@ class Kind:
     status: Record
     columns: tuple[Column, ...]
     max_name_length: int | None = None
+    scope: str = "Cluster"
 
     @property
     def name(self) -> str:
         """The CRD's name."""
         return f"{self.plural}.{names.GROUP}"
+
+    @property
+    def scope_words(self) -> str:
+        """Its scope, as the reference says it."""
+        return "cluster-scoped" if self.scope == "Cluster" else "in a namespace"
 
 
 def _condition(kind: str, field: str) -> str:
@@ -93,7 +99,32 @@ NODE_DATAPLANE = Kind(
     ),
 )
 
-KINDS = (FLOOD_FILTER, NODE_DATAPLANE)
+BYPASS_STREAM = Kind(
+    kind="BypassStream",
+    plural=names.STREAMS_PLURAL,
+    short="bs",
+    description="One transmit ring on one queue of a node's network card, shared with an application without a copy. It owns the"
+    " ResourceClaim of the same name, which a pod names in resourceClaims; the scheduler then puts the pod on a node with a free"
+    " queue. Which queues a namespace may have is the administrator's word.",
+    spec=bypassstream.SPEC,
+    status=bypassstream_status.STATUS,
+    columns=(
+        Column("Ready", _condition("Ready", "status"), "Whether a pod holds the ring and packets can leave."),
+        Column("Node", ".status.node", "Where the ring is."),
+        Column("Queue", ".status.queue", "The transmit queue that it is on.", "integer"),
+        Column("Mode", ".status.bindMode", "What the kernel gave: ZeroCopy or Copy."),
+        Column("Rate", ".status.packetsPerSecond", "Packets a second that leave now.", "integer"),
+        Column("Late", ".status.latePackets", "Packets that left more than 1 ms behind the schedule.", "integer"),
+        AGE,
+        Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+        Column("Interface", ".spec.interface", "The network interface that it asks for.", wide=True),
+        Column("Packets", ".status.packets", "Packets handed to the card since the ring was opened.", "integer", wide=True),
+    ),
+    max_name_length=names.MAX_NAME_LENGTH,
+    scope="Namespaced",
+)
+
+KINDS = (FLOOD_FILTER, BYPASS_STREAM, NODE_DATAPLANE)
 
 
 def crd(kind: Kind) -> dict[str, Any]:
@@ -104,7 +135,7 @@ def crd(kind: Kind) -> dict[str, Any]:
         "metadata": {"name": kind.name},
         "spec": {
             "group": names.GROUP,
-            "scope": "Cluster",
+            "scope": kind.scope,
             "names": {
                 "kind": kind.kind,
                 "listKind": f"{kind.kind}List",

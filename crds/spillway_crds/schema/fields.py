@@ -57,6 +57,18 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WholeOr:
+    """An integer, both ends included, or one word."""
+
+    description: str
+    word: str
+    minimum: int = 0
+    maximum: int
+    default: str | None = None
+    laws: tuple[Law, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
     """A boolean."""
 
@@ -102,4 +114,4 @@ class Record:
     laws: tuple[Law, ...] = ()
 
 
-Field = Text | Whole | Flag | Many | Dictionary | Record
+Field = Text | Whole | WholeOr | Flag | Many | Dictionary | Record

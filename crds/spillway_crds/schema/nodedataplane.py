@@ -7,6 +7,7 @@ from spillway_crds.filters import Mode
 from spillway_crds.orders import Attach, FilterState, NodeState
 from spillway_crds.schema.common import CONDITIONS, NAMED_TOTALS, TOTALS, text
 from spillway_crds.schema.fields import Flag, Law, Many, Record, Text, Whole
+from spillway_crds.schema.stream_laws import DEVICE_LAWS
 
 MAX_INTERFACES = 256  # globs may find more than a filter may name
 
@@ -49,6 +50,13 @@ ORDER = Record(
             description="In state Idle, attach the program that passes everything where none is attached. Default false.",
             default=False,
         ),
+        "ringInterfaces": Many(
+            description="Interfaces with transmit queues that may be granted: where one exists on the node, a native program is"
+            " attached, in turns, and stays. Only with state Active or Idle.",
+            item=Text(description="Name of an interface.", max_length=15, laws=DEVICE_LAWS),
+            most=names.MAX_RING_INTERFACES,
+            unique=True,
+        ),
         "filters": Many(
             description="The filters in the order in which they decide, by priority and name. Only with state Active.",
             item=FILTER_ORDER,
@@ -63,6 +71,12 @@ ORDER = Record(
             holds=lambda order: (order["state"] == NodeState.ACTIVE.value) == ("filters" in order),
             message="state Active has filters, Idle and Empty have none",
             field_path=".filters",
+        ),
+        Law(
+            cel="self.state != 'Empty' || !has(self.ringInterfaces)",
+            holds=lambda order: order["state"] != NodeState.EMPTY.value or "ringInterfaces" not in order,
+            message="on an empty node no queue may be granted",
+            field_path=".ringInterfaces",
         ),
     ),
 )

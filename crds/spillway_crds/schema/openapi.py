@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spillway_crds.schema.fields import Dictionary, Field, Flag, Law, Many, Record, Text, Whole
+from spillway_crds.schema.fields import Dictionary, Field, Flag, Law, Many, Record, Text, Whole, WholeOr
 
 
 def openapi(field: Field) -> dict[str, Any]:
@@ -21,8 +21,8 @@ def _typed(field: Field) -> dict[str, Any]:
     match field:
         case Text():
             return _text(field)
-        case Whole():
-            return _whole(field)
+        case Whole() | WholeOr():
+            return _number(field)
         case Flag():
             return {"type": "boolean"}
         case Many():
@@ -46,11 +46,26 @@ def _text(field: Text) -> dict[str, Any]:
     return schema
 
 
+def _number(field: Whole | WholeOr) -> dict[str, Any]:
+    return _whole(field) if isinstance(field, Whole) else _whole_or(field)
+
+
 def _whole(field: Whole) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "integer", "format": "int64" if field.wide else "int32", "minimum": field.minimum}
     if field.maximum is not None:
         schema["maximum"] = field.maximum
     return schema
+
+
+def _whole_or(field: WholeOr) -> dict[str, Any]:
+    """`kubectl explain` shows no type for it; the bounds are of the number, the length is of the word."""
+    return {
+        "x-kubernetes-int-or-string": True,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "maxLength": len(field.word),
+    }
 
 
 def _many(field: Many) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from spillway_crds import names
 from spillway_crds.schema.crds import KINDS, Kind
-from spillway_crds.schema.fields import Dictionary, Field, Flag, Many, Record, Text, Whole
+from spillway_crds.schema.fields import Dictionary, Field, Flag, Many, Record, Text, Whole, WholeOr
 
 HEAD = f"""\
 # Every field
@@ -23,7 +23,7 @@ def reference() -> str:
 
 def _kind(kind: Kind) -> str:
     tables = (_table(part, record) for part, record in (("spec", kind.spec), ("status", kind.status)))
-    head = f"## {kind.kind}\n\n`{names.API_VERSION}`, cluster-scoped, short name `{kind.short}`. {_cell(kind.description)}\n"
+    head = f"## {kind.kind}\n\n`{names.API_VERSION}`, {kind.scope_words}, short name `{kind.short}`. {_cell(kind.description)}\n"
     return "\n".join((head, *tables))
 
 
@@ -57,8 +57,8 @@ def _type(field: Field) -> str:
     match field:
         case Text():
             return _text_type(field)
-        case Whole():
-            return f"integer {field.minimum}..{'' if field.maximum is None else field.maximum}{_default(field)}"
+        case Whole() | WholeOr():
+            return _number_type(field)
         case Flag():
             return f"boolean{_default(field)}"
         case Many():
@@ -67,6 +67,11 @@ def _type(field: Field) -> str:
             return f"map of at most {field.most} strings"
         case Record():
             return "object"
+
+
+def _number_type(field: Whole | WholeOr) -> str:
+    word = f" | {field.word}" if isinstance(field, WholeOr) else ""
+    return f"integer {field.minimum}..{'' if field.maximum is None else field.maximum}{word}{_default(field)}"
 
 
 def _text_type(field: Text) -> str:

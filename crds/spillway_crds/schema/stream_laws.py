@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from spillway_crds.schema.fields import Law
-from spillway_crds.schema.laws import is_ip
+from spillway_crds.schema.laws import is_ip, shape
 
 NO_ADDRESS = "not an IPv4 or IPv6 address, as 239.10.0.1 or 2001:db8::1"
 MULTICAST = ("224.0.0.0/4", "ff00::/8")
@@ -86,3 +86,25 @@ def power_of_two(first: int, last: int) -> Law:
         holds=lambda value: value in allowed,
         message=f"one of {', '.join(map(str, allowed))}",
     )
+
+
+DEVICE_SHAPE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+DEVICE_LAWS = (
+    shape(DEVICE_SHAPE, "not the name of an interface: letters, digits, '_', '.' and '-'; no glob"),
+    Law(cel="self != 'lo'", holds=lambda name: name != "lo", message="lo has no card"),
+)
+QUEUE_LAWS = (
+    Law(
+        cel="type(self) == int || self == 'Any'",
+        holds=lambda queue: isinstance(queue, int) or queue == "Any",
+        message="a queue's number or Any",
+    ),
+)
+SOURCES = ("application",)
+SOURCE_CHOICE_LAWS = (
+    Law(
+        cel=f"[{', '.join(f'has(self.{each})' for each in SOURCES)}].exists_one(given, given)",
+        holds=lambda source: sum(each in source for each in SOURCES) == 1,
+        message=f"say exactly one of {', '.join(SOURCES)}",
+    ),
+)
