@@ -1,0 +1,49 @@
+"""One look at the cards whose queues are granted. Reads only, in the calling thread's network namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from spillway_crds.filters import XdpMode
+from spillway_dataplane.dra.devices import UNKNOWN_NUMA_NODE, Card
+from spillway_dataplane.kernel import netlink
+from spillway_dataplane.kernel.netdev import offers_zero_copy
+from spillway_dataplane.observed import ObservedInterface
+
+SYS_NET = Path("/sys/class/net")
+
+
+def observe_cards(names: Iterable[str]) -> dict[str, Card]:
+    """Return the cards that are there, by name. Raises OSError when netlink does not answer."""
+    found = ((name, netlink.interface(name)) for name in sorted(set(names)))
+    return {name: _card(seen) for name, seen in found if seen is not None}
+
+
+def _card(seen: ObservedInterface) -> Card:
+    home = SYS_NET / seen.name
+    return Card(
+        name=seen.name,
+        up=seen.up,
+        native=seen.attached is not None and seen.attached.mode is XdpMode.NATIVE,
+        tx_queues=len(list((home / "queues").glob("tx-*"))),
+        driver=seen.driver,
+        speed_mbps=max(0, _number(home / "speed", 0)),
+        mtu_bytes=seen.mtu,
+        zero_copy=bool(offers_zero_copy(seen.ifindex)),
+        numa_node=_number(home / "device" / "numa_node", UNKNOWN_NUMA_NODE),
+        mac=_text(home / "address"),
+    )
+
+
+def _number(path: Path, otherwise: int) -> int:
+    with suppress(ValueError):
+        return int(_text(path))
+    return otherwise
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError):  # a card without carrier refuses to say its speed
+        return path.read_text().strip()
+    return ""
