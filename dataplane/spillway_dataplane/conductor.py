@@ -26,7 +26,7 @@ from spillway_dataplane.plan import make_plan
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.report import Picture, build_status, is_live
 from spillway_dataplane.source import Built, EndpointsSeen, LinksChanged, OrderSeen, PeersSeen, SwitchSeen, Wakeup
-from spillway_dataplane.standing import standing_drafts
+from spillway_dataplane.standing import ring_findings, standing_drafts
 from spillway_dataplane.store import ON
 from spillway_dataplane.view import View
 from spillway_dataplane.wishes import Circumstances, Running
@@ -147,7 +147,8 @@ class Conductor:
         made = make_drafts(active, given, self.memory.records.slots, flows)
         self._executor.use_slots(made.slots, with_maps(seen.node))
         standing = standing_drafts(order, seen.node, self.memory.records, self._addresses)
-        return {**standing, **made.interfaces}, made.findings
+        drafts = {**standing, **made.interfaces}
+        return drafts, (*made.findings, *ring_findings(order, drafts))
 
     def _own_peers(self, seen: Observation) -> OwnPeers:
         return OwnPeers(self.memory.endpoints, seen.resolvers, gateways_of(seen.node))

@@ -22,10 +22,11 @@ class Reason(StrEnum):
     KERNEL_ERROR = "KernelError"
     TRANSIENT = "Transient"
     COMPILING = "Compiling"
+    RINGS_NEED_NATIVE = "RingsNeedNative"
 
 
 PENDING_REASONS = frozenset({Reason.WAITING_FOR_TURN, Reason.TRANSIENT, Reason.COMPILING})
-HARMLESS_REASONS = frozenset({Reason.LINK_DOWN})
+HARMLESS_REASONS = frozenset({Reason.LINK_DOWN, Reason.RINGS_NEED_NATIVE})
 
 
 @dataclass(frozen=True, slots=True, order=True)

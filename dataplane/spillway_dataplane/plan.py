@@ -187,8 +187,8 @@ def _running(seen: ObservedInterface, link: PinnedLink, draft: Draft, view: View
 
 
 def _other_mode(seen: ObservedInterface, draft: Draft) -> bool:
-    """Whether the link has to be made anew. A program that passes everything is not worth a flap."""
-    if draft.mode is XdpMode.AUTO or seen.attached is None or not draft.members:
+    """Whether the link has to be made anew. Where nobody asks for a mode it is not worth a flap."""
+    if draft.mode is XdpMode.AUTO or seen.attached is None:
         return False
     return seen.attached.mode is not draft.mode
 
