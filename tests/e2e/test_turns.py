@@ -63,7 +63,7 @@ class TurnWatch:
 @contextmanager
 def watch_turns(cluster: Cluster) -> Iterator[TurnWatch]:
     """Follow all NodeDataplanes for as long as the block lasts."""
-    argv = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "get", "nodedataplanes", "--watch", "-o"]
+    argv = [str(cluster.home.bin / "kubectl"), f"--kubeconfig={cluster.kubeconfig}", "get", "nodedataplanes", "--watch", "-o"]
     template = "{.metadata.name} {.spec.attach}{'\\n'}"
     process = subprocess.Popen([*argv, f"jsonpath={template}"], stdout=subprocess.PIPE, text=True)
     turns = TurnWatch()
