@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from spillway_crds.failsafe import FailsafeFlow, PeerEntry, Peers, flows, merge_peers
+from spillway_crds.failsafe import FLOW_NAMES, FailsafeFlow, PeerEntry, Peers, flows, merge_peers
 from spillway_crds.filters import FilterContent, Fragments, Match, Prefix, Rule, RuleAction
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, FilterUnit, ProgramSpec, Switches
 from tests.filter_frames import (
@@ -177,10 +177,15 @@ DECIDING = (
                 "unparsed two/rest:matched two/rest:dropped",
             ),
             Packet(
-                "neighbour discovery, though no flow names it", ip6(icmp(135), ICMPV6, hop_limit=255), True, "two/rest:matched"
+                "neighbour discovery, though no flow names it",
+                ip6(icmp(135), ICMPV6, hop_limit=255),
+                True,
+                "two/rest:matched flow:neighbour-discovery",
             ),
-            Packet("router advertisement", ip6(icmp(134), ICMPV6, hop_limit=255), True, "two/rest:matched"),
-            Packet("redirect", ip6(icmp(137), ICMPV6, hop_limit=255), True, "two/rest:matched"),
+            Packet(
+                "router advertisement", ip6(icmp(134), ICMPV6, hop_limit=255), True, "two/rest:matched flow:neighbour-discovery"
+            ),
+            Packet("redirect", ip6(icmp(137), ICMPV6, hop_limit=255), True, "two/rest:matched flow:neighbour-discovery"),
             Packet("from afar", ip6(icmp(135), ICMPV6, hop_limit=254), False, "two/rest:matched two/rest:dropped"),
             Packet("another type", ip6(icmp(138), ICMPV6, hop_limit=255), False, "two/rest:matched two/rest:dropped"),
         ),
@@ -336,6 +341,6 @@ def counted(scene: Scene, counts: dict[int, object], interface: object) -> dict[
             for what in ("matched", "dropped", "would_drop"):
                 found[f"{each.name}/{rule.name}:{what.removesuffix('_drop')}"] = getattr(counts.get(slot), f"{what}_packets", 0)
     found["malformed"], found["unparsed"] = interface.malformed_packets, interface.unparsed_packets  # type: ignore[attr-defined]
-    for flow, packets in zip(scene.spec.flows, interface.failsafe_packets, strict=True):  # type: ignore[attr-defined]
-        found[f"flow:{flow.name}"] = packets
+    for name, packets in zip(FLOW_NAMES, interface.failsafe_packets, strict=True):  # type: ignore[attr-defined]
+        found[f"flow:{name}"] = packets
     return {name: packets for name, packets in found.items() if packets}

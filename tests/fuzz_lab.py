@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from spillway_crds.failsafe import PeerEntry
+from spillway_crds.failsafe import FLOW_NAMES, PeerEntry
 from spillway_dataplane.filter.generate import generate
 from spillway_dataplane.filter.matcher import Matcher
 from spillway_dataplane.filter.packet import NotForRules, parse_frame
@@ -98,15 +98,15 @@ class Lab:
         return f"only together\nkernel: {replace(kernel, verdicts=())}\nlaw:    {replace(law, verdicts=())}"
 
     def _interface_counts(self) -> InterfaceCounts:
-        stats = [_read(self.program.maps["stats"], index, 1)[0] for index in range(2 + len(self.spec.flows))]
+        stats = [_read(self.program.maps["stats"], index, 1)[0] for index in range(2 + len(FLOW_NAMES))]
         return InterfaceCounts(stats[0], stats[1], tuple(stats[2:]))
 
     def _clear(self) -> None:
         for slot in self.slots:
             _zero(self.program.maps["counters"], slot)
-        for index in range(2 + len(self.spec.flows)):
+        for index in range(2 + len(FLOW_NAMES)):
             _zero(self.program.maps["stats"], index)
-        for index in range(len(self.spec.flows)):
+        for index in range(len(FLOW_NAMES)):
             _zero(self.program.maps["ceilings"], index)
 
 

@@ -62,7 +62,7 @@ ROUTERS = Peers.GATEWAYS | Peers.NODES | Peers.BGP_PEERS
 
 
 def flows(*, api_ports: tuple[int, ...] = DEFAULT_API_PORTS, ceiling_pps: int = DEFAULT_CEILING_PPS) -> tuple[FailsafeFlow, ...]:
-    """Every failsafe flow, in the order of its counter. api_ports: where the resolved API servers listen."""
+    """Every failsafe flow, in the order of FLOW_NAMES. api_ports: where the resolved API servers listen."""
     api = ports(*sorted(set(api_ports)))
     return (
         NEIGHBOUR_DISCOVERY,
@@ -89,6 +89,15 @@ def flows(*, api_ports: tuple[int, ...] = DEFAULT_API_PORTS, ceiling_pps: int = 
         FailsafeFlow("path-mtu-v6", (ICMPV6,), icmp=((2, None),), ceiling_pps=ceiling_pps),
         FailsafeFlow("mld", (ICMPV6,), icmp=tuple((k, None) for k in (130, 131, 132, 143)), ceiling_pps=ceiling_pps),
     )
+
+
+FLOW_NAMES = tuple(flow.name for flow in flows())
+"""All of them; a flow's place is its counter's number, whichever are in force. Only ever appended to: counters outlive agents."""
+
+
+def counter_of(flow: FailsafeFlow) -> int:
+    """Return the number of a flow's counter."""
+    return FLOW_NAMES.index(flow.name)
 
 
 @dataclass(frozen=True, slots=True)

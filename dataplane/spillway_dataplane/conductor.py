@@ -104,12 +104,6 @@ class Conductor:
         """Whether the last attempt ended before its end."""
         return bool(self._trouble or self.foreman.trouble)
 
-    @property
-    def flow_names(self) -> tuple[str, ...]:
-        """The failsafe flows in force, in the order of their counters."""
-        own = self._own_peers(self.situation.seen) if self.situation is not None else OwnPeers()
-        return tuple(flow.name for flow in flows_in_force(self.memory.cluster_peers, own))
-
     def _round(self, now: float) -> bool:
         """Look, plan and act once. Returns whether it is worth looking again."""
         seen = observe(self._kernel, self.memory.store)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from spillway_crds.failsafe import FLOW_NAMES
 from spillway_crds.orders import FilterStatus, Totals
 from spillway_dataplane import __version__
 from spillway_dataplane.filter.program import InterfaceCounts
@@ -15,14 +16,10 @@ from spillway_dataplane.filter.program import InterfaceCounts
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """filters: with the totals of all their rules. flows: names of the failsafe flows, in the order of their counters.
-
-    settled_at: Unix time of the last run of the loop that left nothing to do.
-    """
+    """filters: with the totals of all their rules. settled_at: Unix time of the last run of the loop that left nothing to do."""
 
     filters: tuple[FilterStatus, ...] = ()
     interfaces: Mapping[str, InterfaceCounts] = field(default_factory=dict)
-    flows: tuple[str, ...] = ()
     settled_at: float = 0.0
     errors: int = 0
     compile_seconds: float = 0.0
@@ -94,7 +91,7 @@ def _interfaces(snapshot: Snapshot) -> Iterator[Metric]:
     for name, counts in snapshot.interfaces.items():
         odd.add_metric((name, "malformed"), counts.malformed_packets)
         odd.add_metric((name, "unparsed"), counts.unparsed_packets)
-        for flow, count in zip(snapshot.flows, counts.failsafe_packets, strict=False):  # the map has room for more flows
+        for flow, count in zip(FLOW_NAMES, counts.failsafe_packets, strict=False):  # the map has room for more flows
             failsafe.add_metric((name, flow), count)
     yield from (odd, failsafe)
 

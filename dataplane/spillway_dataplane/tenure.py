@@ -193,7 +193,6 @@ class Tenure:
         return Snapshot(
             filters=self._status.filters if self._status is not None else (),
             interfaces=self._interface_counts(),
-            flows=self._conductor.flow_names,
             settled_at=self._settled_at,
             errors=foreman.errors,
             compile_seconds=foreman.compile_seconds,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillway_crds.errors import InvalidIntent
-from spillway_crds.failsafe import NEIGHBOUR_DISCOVERY, flows
+from spillway_crds.failsafe import FLOW_NAMES, NEIGHBOUR_DISCOVERY, flows
 from spillway_crds.filters import (
     FilterContent,
     Fragments,
@@ -200,6 +200,15 @@ def test_what_a_rule_answers_holds_for_each_of_its_packets(packet: Packet, match
 def test_when_the_source_port_is_answered(sources: tuple[PortRange, ...], answered: bool) -> None:
     unit = FilterUnit("f", "u", FilterContent((Rule("r", Match(protocol=17, source_ports=sources), RuleAction.DROP),)), 0, (0,))
     assert ("source_port" in guard_of(ProgramSpec((unit,), flows())).answered) is answered
+
+
+@pytest.mark.parametrize("names", [("neighbour-discovery", "ssh"), ("ssh", "mld"), ()])
+def test_counter_is_a_flows_own_whichever_are_in_force(names: tuple[str, ...]) -> None:
+    """A program counts on where another one with other flows stopped."""
+    unit = FilterUnit("f", "u", FilterContent((Rule("r", Match(), RuleAction.DROP),)), 0, (0,))
+    guard = guard_of(ProgramSpec((unit,), tuple(flow for flow in flows() if flow.name in names)))
+    assert {flow.name for _, flow in guard.flows} == {"neighbour-discovery", *names}
+    assert all(FLOW_NAMES[number] == flow.name for number, flow in guard.flows)
 
 
 def test_numbers_that_two_places_know() -> None:

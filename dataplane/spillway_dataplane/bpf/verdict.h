@@ -1,6 +1,5 @@
 /* What becomes of a packet that Drop rules matched. */
 
-#define MAX_FLOWS 62 /* a number above it: guarded, and counted for no flow */
 #define ENFORCES(slot) (switches->modes[slot] == MODE_ENFORCE && switches->enforcement)
 
 /* The rule in packet->slot would drop the packet, and its filter monitors. Whether it is failsafe is asked once, in `settle`. */
@@ -25,12 +24,6 @@ static __always_inline void count_watched(packet_t *packet)
 	}
 }
 
-static __always_inline void count_flow(u32 flow)
-{
-	if (flow <= MAX_FLOWS)
-		count_stat(STAT_FLOWS + flow - 1);
-}
-
 /* The rule in packet->slot drops the packet, unless it belongs to a failsafe flow: then it passes, counted for both. */
 static __always_inline int count_drop(packet_t *packet, u32 flow)
 {
@@ -40,7 +33,7 @@ static __always_inline int count_drop(packet_t *packet, u32 flow)
 	counter->matched_packets += 1;
 	counter->matched_bytes += packet->frame_bytes;
 	if (unlikely(flow)) {
-		count_flow(flow);
+		count_stat(STAT_FLOWS + flow - 1);
 		return XDP_PASS;
 	}
 	counter->dropped_packets += 1;

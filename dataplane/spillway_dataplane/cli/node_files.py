@@ -10,7 +10,6 @@ from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.node_view import Reading, Remembered
 from spillway_dataplane.memory import Memory
 from spillway_dataplane.observed import ObservedNode
-from spillway_dataplane.peers import OwnPeers, flows_in_force
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.store import LOCK, OFF, Store
 
@@ -21,13 +20,11 @@ def read_memory(store: Store) -> Remembered:
     """Return what the agent wrote down, as far as it can be read."""
     memory = Memory(store)
     memory.restore()
-    own = OwnPeers(api_endpoints=memory.endpoints)
     return Remembered(
         records=memory.records,
         book=memory.book,
         order=memory.order,
         contents=memory.known,
-        flows=tuple(flow.name for flow in flows_in_force(memory.cluster_peers, own)),
         off_here=store.has(OFF),
         off_in_cluster=memory.switched_off,
         agent=see_agent(store.root / LOCK),

@@ -29,7 +29,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the agent wrote down. contents: of revisions, by name. flows: names of the failsafe flows, in counter order.
+    """What the agent wrote down. contents: of revisions, by name.
 
     off_here, off_in_cluster: who has the kill switch.
     """
@@ -38,7 +38,6 @@ class Remembered:
     book: CountBook = field(default_factory=CountBook)
     order: NodeOrder | None = None
     contents: Mapping[str, FilterContent] = field(default_factory=dict)
-    flows: tuple[str, ...] = ()
     off_here: bool = False
     off_in_cluster: bool = False
     agent: AgentSeen = field(default_factory=AgentSeen)
@@ -76,11 +75,10 @@ class FilterView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """All of it. off_by: who has the kill switch; empty while enforcing filters drop. flows: names, in counter order."""
+    """All of it. off_by: who has the kill switch; empty while enforcing filters drop."""
 
     off_by: str
     agent: AgentSeen
-    flows: tuple[str, ...]
     interfaces: tuple[InterfaceView, ...]
     filters: tuple[FilterView, ...]
 
@@ -96,7 +94,7 @@ def view_node(node: ObservedNode, memory: Remembered, readings: Mapping[str, Rea
     views = [_interface(each, memory.records, readings.get(each.name)) for each in node.interfaces]
     views += [InterfaceView(name, GONE, link_id=link.link_id if link else 0) for name, link in node.orphans]
     filters = _filters(node, memory, readings, book)
-    return NodeView(_off_by(memory, readings), memory.agent, memory.flows, tuple(views), filters)
+    return NodeView(_off_by(memory, readings), memory.agent, tuple(views), filters)
 
 
 def _off_by(memory: Remembered, readings: Mapping[str, Reading]) -> str:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from spillway_crds.failsafe import FLOW_NAMES
 from spillway_crds.orders import Totals
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import Exit
@@ -43,12 +44,12 @@ def status_value(view: NodeView) -> Json:
         "enforcement": "Off" if view.off_by else "On",
         "enforcementOffBy": view.off_by,
         "agent": asdict(view.agent),
-        "interfaces": [_interface_value(each, view.flows) for each in view.interfaces],
+        "interfaces": [_interface_value(each) for each in view.interfaces],
         "filters": [_filter_value(each) for each in view.filters],
     }
 
 
-def _interface_value(each: InterfaceView, flows: tuple[str, ...]) -> Json:
+def _interface_value(each: InterfaceView) -> Json:
     return {
         "name": each.name,
         "state": each.state,
@@ -63,7 +64,7 @@ def _interface_value(each: InterfaceView, flows: tuple[str, ...]) -> Json:
         "filters": list(each.filters),
         "malformedPackets": each.counts.malformed_packets,
         "unparsedPackets": each.counts.unparsed_packets,
-        "failsafePackets": dict(zip(flows, each.counts.failsafe_packets, strict=False)),
+        "failsafePackets": dict(zip(FLOW_NAMES, each.counts.failsafe_packets, strict=False)),
     }
 
 
@@ -130,7 +131,7 @@ def _print_others(say: Say, view: NodeView, shown: list[InterfaceView]) -> None:
     rows = []
     for each in shown:
         numbers = {"malformed": each.counts.malformed_packets, "unparsed": each.counts.unparsed_packets}
-        numbers |= {f"failsafe {name}": count for name, count in zip(view.flows, each.counts.failsafe_packets, strict=False)}
+        numbers |= {f"failsafe {name}": count for name, count in zip(FLOW_NAMES, each.counts.failsafe_packets, strict=False)}
         rows += [(each.name, what, count) for what, count in numbers.items() if count]
     if rows:
         say.table("Packets that passed whatever the rules say", ("Interface", "Kind", "Packets#"), rows)

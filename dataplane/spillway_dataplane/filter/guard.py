@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from spillway_crds.failsafe import NEIGHBOUR_DISCOVERY, FailsafeFlow
+from spillway_crds.failsafe import NEIGHBOUR_DISCOVERY, FailsafeFlow, counter_of
 from spillway_crds.filters import Fragments, Match, PortRange, RuleAction
 from spillway_dataplane.filter.program import ProgramSpec
 from spillway_dataplane.filter.relevance import can_match
 
-MAX_FLOWS = 62
 SIDES = ("destination_port", "source_port")  # fields of struct packet
 Interval = tuple[int, int, int]  # first port, last port, bits of flows
 Flows = tuple[tuple[int, FailsafeFlow], ...]  # with the number of each one's counter
@@ -38,12 +37,13 @@ class Guard:
 
 
 def guard_of(spec: ProgramSpec) -> Guard:
-    """Neighbour discovery is guarded whether or not it is among the flows; without a flow it is counted nowhere."""
+    """Neighbour discovery is guarded whether or not it is among the flows."""
     drops = [rule.match for unit in spec.filters for rule in unit.content.rules if rule.action is RuleAction.DROP]
-    every = list(enumerate(spec.flows))
-    if NEIGHBOUR_DISCOVERY.name not in {flow.name for flow in spec.flows}:
-        every.insert(0, (MAX_FLOWS, NEIGHBOUR_DISCOVERY))
-    asked = Guard(tuple((number, flow) for number, flow in every if any(can_match(match, flow) for match in drops)), frozenset())
+    switched_off = NEIGHBOUR_DISCOVERY.name not in {flow.name for flow in spec.flows}
+    every = (NEIGHBOUR_DISCOVERY, *spec.flows) if switched_off else spec.flows
+    asked = Guard(
+        tuple((counter_of(flow), flow) for flow in every if any(can_match(match, flow) for match in drops)), frozenset()
+    )
     answered = (side for side in SIDES if all(answer_by(side, match, asked.by_port) is not None for match in drops))
     return Guard(asked.flows, frozenset(answered))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from spillway_crds.failsafe import NEIGHBOUR_DISCOVERY, FailsafeFlow, PeerEntry, Peers
+from spillway_crds.failsafe import FLOW_NAMES, NEIGHBOUR_DISCOVERY, FailsafeFlow, PeerEntry, Peers
 from spillway_crds.filters import Fragments, LengthRange, Match, PortRange, Prefix, Rule, RuleAction, TcpFlagsMatch
 from spillway_dataplane.filter.failsafe import PREFIX_PEERS
 from spillway_dataplane.filter.packet import NotForRules, Packet, parse_frame
@@ -75,7 +75,7 @@ class Matcher:
 
     def interface_counts(self) -> InterfaceCounts:
         """Return what is counted per interface."""
-        flows = tuple(self.failsafe_packets[flow.name] for flow in self.spec.flows)
+        flows = tuple(self.failsafe_packets[name] for name in FLOW_NAMES)
         return InterfaceCounts(self.malformed_packets, self.unparsed_packets, flows)
 
     def run(self, frame: bytes, queue_id: int) -> Verdict:

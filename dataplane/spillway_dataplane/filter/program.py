@@ -27,7 +27,7 @@ class FilterUnit:
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
-    """The program of one interface. filters: in deciding order. flows: failsafe flows, in the order of their counters.
+    """The program of one interface. filters: in deciding order. flows: failsafe flows in force; the first that fits is counted.
 
     No filters: the program that passes everything.
     """
@@ -61,7 +61,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceCounts:
-    """Packets that no field could be read of, and failsafe packets by flow, in the order of ProgramSpec.flows."""
+    """Packets that no field could be read of, and failsafe packets by flow, in the order of FLOW_NAMES."""
 
     malformed_packets: int = 0
     unparsed_packets: int = 0
