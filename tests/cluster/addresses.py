@@ -1,7 +1,8 @@
 """Who has which address on the switch. Pure.
 
 The control plane sits in the switch's own network namespace, so that no firewall, port or route of the machine meets it.
-Pods are not in 10.244.0.0/16: a flannel on this machine may route that.
+Pods are not in 10.244.0.0/16: a flannel on this machine may route that. Every node has a second card on a second bridge, a
+segment of its own: what a test does to that card (a ring, a link that goes down) leaves the way to the API server alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ BRIDGE = "br0"
 BRIDGE_MAC = "02:0a:63:00:00:01"
 HOST_LINK = "spw-host"  # the machine's own link to the switch
 NODE_LINK = "eth0"
+STUDIO_BRIDGE = "br1"
+STUDIO_LINK = "eth1"
 QUEUES = 4
 
 API_PORT = 6443
@@ -50,6 +53,23 @@ def node_address6(index: int) -> str:
 def node_mac(index: int) -> str:
     """The same after a power cut, so that no neighbour has to learn it anew."""
     return f"02:0a:63:00:00:{10 + index:02x}"
+
+
+def studio_port(index: int) -> str:
+    """The second bridge's end of a node's second link."""
+    return f"s{index}"
+
+
+def studio_address(index: int) -> str:
+    return f"10.98.0.{10 + index}"
+
+
+def studio_address6(index: int) -> str:
+    return f"fd00:10:98::{10 + index}"
+
+
+def studio_mac(index: int) -> str:
+    return f"02:0a:62:00:00:{10 + index:02x}"
 
 
 def node_pods(index: int) -> str:

@@ -1,4 +1,4 @@
-"""The switch and its links. A bridge in a network namespace of its own; every link has four queues on both ends.
+"""The switch and its links. Two bridges in a network namespace of its own; every link has four queues on both ends.
 
 What an end in the machine's own namespace could disturb stays out of it: only one link, `spw-host`, ends there.
 """
@@ -6,6 +6,7 @@ What an end in the machine's own namespace could disturb stays out of it: only o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.addresses import (
@@ -18,6 +19,8 @@ from tests.cluster.addresses import (
     MACHINE_ADDRESS,
     NODE_LINK,
     QUEUES,
+    STUDIO_BRIDGE,
+    STUDIO_LINK,
     SWITCH,
     host_address,
     host_address6,
@@ -30,6 +33,10 @@ from tests.cluster.addresses import (
     node_netns,
     node_pods,
     node_port,
+    studio_address,
+    studio_address6,
+    studio_mac,
+    studio_port,
 )
 from tests.cluster.processes import identify, kill
 from tests.cluster.shell import output, run, succeeds
@@ -61,10 +68,10 @@ def make_switch(mtu_bytes: int) -> None:
     comes or goes, and its neighbours would send to the old one for half a minute.
     """
     ip("", "netns", "add", SWITCH)
-    own = ["address", BRIDGE_MAC, "mtu", str(mtu_bytes)]
-    ip(SWITCH, "link", "add", BRIDGE, *own, "type", "bridge", "mcast_snooping", "0")
     ip(SWITCH, "link", "set", "lo", "up")
-    ip(SWITCH, "link", "set", BRIDGE, "up")
+    for bridge, own in ((BRIDGE, ["address", BRIDGE_MAC]), (STUDIO_BRIDGE, [])):
+        ip(SWITCH, "link", "add", bridge, *own, "mtu", str(mtu_bytes), "type", "bridge", "mcast_snooping", "0")
+        ip(SWITCH, "link", "set", bridge, "up")
     ip(SWITCH, "addr", "add", f"{API_ADDRESS}/24", "dev", BRIDGE)
     ip(SWITCH, "addr", "add", f"{API_ADDRESS6}/64", "dev", BRIDGE, "nodad")
     ip("", "link", "add", HOST_LINK, "mtu", str(mtu_bytes), "type", "veth", "peer", "name", "host", "netns", SWITCH)
@@ -73,32 +80,50 @@ def make_switch(mtu_bytes: int) -> None:
     ip("", "addr", "add", f"{MACHINE_ADDRESS}/24", "dev", HOST_LINK)
 
 
-def make_link(netns: str, port: str, mac: str, addresses: Iterable[str], mtu_bytes: int) -> None:
-    """A namespace with one card, `eth0`, plugged into the switch, and a default route.
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One link of a namespace: `name` in there, `port` its other end on the bridge."""
 
-    The carrier comes last: addresses are there when the first packet is.
-    """
+    name: str
+    port: str
+    bridge: str
+    mac: str
+    addresses: tuple[str, ...]
+
+
+def make_place(netns: str) -> None:
+    ip("", "netns", "add", netns)
+    ip(netns, "link", "set", "lo", "up")
+
+
+def make_link(netns: str, card: Card, mtu_bytes: int) -> None:
+    """Plug a card into its bridge. The carrier comes last: addresses are there when the first packet is."""
     queues = ["numtxqueues", str(QUEUES), "numrxqueues", str(QUEUES)]
     size = ["mtu", str(mtu_bytes)]
-    ip("", "netns", "add", netns)
-    peer = ["peer", "name", NODE_LINK, "netns", netns, "address", mac, *size, *queues]
-    ip(SWITCH, "link", "add", port, *size, *queues, "type", "veth", *peer)
-    ip(netns, "link", "set", "lo", "up")
-    for address in addresses:
-        ip(netns, "addr", "add", address, "dev", NODE_LINK, *(["nodad"] if ":" in address else []))
-    ip(netns, "link", "set", NODE_LINK, "up")
+    peer = ["peer", "name", card.name, "netns", netns, "address", card.mac, *size, *queues]
+    ip(SWITCH, "link", "add", card.port, *size, *queues, "type", "veth", *peer)
+    for address in card.addresses:
+        ip(netns, "addr", "add", address, "dev", card.name, *(["nodad"] if ":" in address else []))
+    ip(netns, "link", "set", card.name, "up")
+    ip(SWITCH, "link", "set", card.port, "master", card.bridge, "up")
+
+
+def make_node_links(index: int, mtu_bytes: int) -> None:
+    """A node's network: `eth0` with the default route, and `eth1` on the second bridge."""
+    netns = node_netns(index)
+    first = (f"{node_address(index)}/24", f"{node_address6(index)}/64")
+    second = (f"{studio_address(index)}/24", f"{studio_address6(index)}/64")
+    make_place(netns)
+    make_link(netns, Card(NODE_LINK, node_port(index), BRIDGE, node_mac(index), first), mtu_bytes)
+    make_link(netns, Card(STUDIO_LINK, studio_port(index), STUDIO_BRIDGE, studio_mac(index), second), mtu_bytes)
     ip(netns, "route", "add", "default", "via", API_ADDRESS)
-    ip(SWITCH, "link", "set", port, "master", BRIDGE, "up")
-
-
-def make_node_link(index: int, mtu_bytes: int) -> None:
-    addresses = [f"{node_address(index)}/24", f"{node_address6(index)}/64"]
-    make_link(node_netns(index), node_port(index), node_mac(index), addresses, mtu_bytes)
 
 
 def make_host_link(name: str, position: int, mtu_bytes: int) -> None:
-    addresses = [f"{host_address(position)}/24", f"{host_address6(position)}/64"]
-    make_link(host_netns(name), host_port(name), host_mac(position), addresses, mtu_bytes)
+    netns, addresses = host_netns(name), (f"{host_address(position)}/24", f"{host_address6(position)}/64")
+    make_place(netns)
+    make_link(netns, Card(NODE_LINK, host_port(name), BRIDGE, host_mac(position), addresses), mtu_bytes)
+    ip(netns, "route", "add", "default", "via", API_ADDRESS)
 
 
 def make_routes(nodes: Iterable[int], hosts: Iterable[str]) -> None:

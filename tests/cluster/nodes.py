@@ -1,6 +1,6 @@
 """One node: namespaces with their own process 1, containerd, kubelet and kube-proxy, a disk that outlives a power cut.
 
-A power cut takes processes, mounts and the network card at once; the disk stays.
+A power cut takes processes, mounts and the network cards at once; the disk stays.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.cluster.addresses import node_name, node_netns, node_port
+from tests.cluster.addresses import node_name, node_netns, node_port, studio_port
 from tests.cluster.boot import NODE_DISK, boot_script, disk_path
 from tests.cluster.cgroups import (
     SYSTEM,
@@ -31,7 +31,7 @@ from tests.cluster.configs import (
 )
 from tests.cluster.errors import NotUp
 from tests.cluster.layout import Home
-from tests.cluster.network import in_netns, make_node_link, remove_netns, remove_port
+from tests.cluster.network import in_netns, make_node_links, remove_netns, remove_port
 from tests.cluster.pki import issue_kubeconfig, node_identity
 from tests.cluster.processes import ProcessRecord, children, identify, is_alive, kill, read_record, spawn
 from tests.cluster.shell import succeeds, wait_for, words
@@ -59,7 +59,7 @@ def power_on(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
 def start_machine(home: Home, index: int, mtu_bytes: int, template: Path) -> None:
     """All of a node that needs no API server, up to a containerd that answers."""
     make_disk(home, index, mtu_bytes, template)
-    make_node_link(index, mtu_bytes)
+    make_node_links(index, mtu_bytes)
     boot(home, index)
     write_configurations(home, index)
     start_service(home, index, "containerd", ["--config", f"{home.node(index)}/containerd.toml"])
@@ -104,8 +104,9 @@ def record_init(home: Home, index: int) -> None:
 
 
 def power_off(home: Home, index: int) -> None:
-    """Cut a node's power: its processes, mounts and card are gone at once."""
-    remove_port(node_port(index))
+    """Cut a node's power: its processes, mounts and cards are gone at once."""
+    for port in (node_port(index), studio_port(index)):
+        remove_port(port)
     kill([read_record(record_path(home, index, name)) for name in ("init", "outer")])
     remove_remains(index)
 

@@ -23,6 +23,10 @@ from tests.cluster.addresses import (
     node_name,
     node_netns,
     node_port,
+    studio_address,
+    studio_address6,
+    studio_mac,
+    studio_port,
 )
 from tests.cluster.boot import disk_path
 from tests.cluster.errors import CommandFailed
@@ -102,6 +106,16 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Studio:
+    """A node's second card, `eth1`. port: its other end on the bridge."""
+
+    address: str
+    address6: str
+    mac: str
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One node of the running cluster."""
 
@@ -132,6 +146,11 @@ class Node:
     def net(self) -> Network:
         """Only the node's network; gone with its power."""
         return Network(self.netns, node_port(self.index))
+
+    @property
+    def studio(self) -> Studio:
+        """The node's second card."""
+        return Studio(studio_address(self.index), studio_address6(self.index), studio_mac(self.index), studio_port(self.index))
 
     @property
     def has_power(self) -> bool:
