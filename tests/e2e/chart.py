@@ -18,6 +18,14 @@ CHART = "charts/spillway"
 NAMESPACE = "spillway-system"
 KUBERNETES = "1.34.0"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+GRANTS = (  # `--set` settings with which streams are installed
+    "streams.grants[0].interface=eth1",
+    "streams.grants[0].queues={1,2,3}",
+    "streams.grants[0].namespaces={studio,news}",
+    "streams.grants[1].interface=eth0",
+    "streams.grants[1].queues={3}",
+    "streams.grants[1].namespaces={studio}",
+)
 Json = dict[str, Any]
 
 
@@ -65,6 +73,12 @@ def pods(objects: tuple[Json, ...]) -> Iterator[tuple[str, Json]]:
 def agent(objects: tuple[Json, ...]) -> Json:
     """Pod spec of the agents."""
     return dict(pods(objects))["spillway-dataplane"]
+
+
+def agent_container(objects: tuple[Json, ...]) -> Json:
+    """The container that filters."""
+    (found,) = (each for each in agent(objects)["containers"] if each["name"] == "agent")
+    return dict(found)
 
 
 def config(objects: tuple[Json, ...]) -> Json:

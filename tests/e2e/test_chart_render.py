@@ -10,7 +10,7 @@ import pytest
 from spillway_crds.names import NODE_LABEL
 from spillway_dataplane.settings import read_settings
 from spillway_operator.config import Config, decode_config
-from tests.e2e.chart import CHART, NAMESPACE, Json, Refused, agent, config, helm, only, pods, render
+from tests.e2e.chart import CHART, GRANTS, NAMESPACE, Json, Refused, agent, agent_container, config, helm, only, pods, render
 
 FIVE = {"BPF", "NET_ADMIN", "NET_RAW", "PERFMON", "IPC_LOCK"}
 DIGEST = "sha256:" + "a" * 64
@@ -39,6 +39,7 @@ VALUES = {
         "dataplane.podLabels.team=edge",
         "dataplane.tolerations=null",
     ),
+    "streams": GRANTS,
     "percentages": ("dataplane.maxSurge=25%", "disruption.maxUnavailable=10%", "metrics.perRule=All", "metrics.port=19464"),
 }
 
@@ -63,7 +64,7 @@ def test_lint() -> None:
 
 
 def test_agents_hold_five_capabilities(objects: tuple[Json, ...]) -> None:
-    (container,) = agent(objects)["containers"]
+    container = agent_container(objects)
     context = container["securityContext"]
     assert context["capabilities"]["drop"] == ["ALL"]
     assert set(context["capabilities"]["add"]) == FIVE
@@ -74,7 +75,7 @@ def test_agents_hold_five_capabilities(objects: tuple[Json, ...]) -> None:
 
 
 def test_agents_have_no_cpu_limit(objects: tuple[Json, ...]) -> None:
-    (container,) = agent(objects)["containers"]
+    container = agent_container(objects)
     assert set(container["resources"]["limits"]) == {"memory"}
 
 
@@ -99,16 +100,19 @@ def test_agents_are_replaced_one_beside_the_other(objects: tuple[Json, ...]) -> 
 
 def test_agents_see_the_bpffs_outside_sys(objects: tuple[Json, ...]) -> None:
     """AppArmor's default profile for containers denies pins below /sys/fs, by the path inside the container."""
-    (container,) = agent(objects)["containers"]
+    container = agent_container(objects)
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert mounts["bpffs"]["mountPath"] == "/bpf"
     host_paths = {volume["name"]: volume["hostPath"]["path"] for volume in agent(objects)["volumes"] if "hostPath" in volume}
-    assert host_paths == {"bpffs": "/sys/fs/bpf", "state": "/var/lib/spillway"}
+    assert {name: path for name, path in host_paths.items() if name in mounts} == {
+        "bpffs": "/sys/fs/bpf",
+        "state": "/var/lib/spillway",
+    }
 
 
 def test_probes_ask_the_metrics_port(objects: tuple[Json, ...]) -> None:
     """Without a host: the pod's address, which is the node's. Loopback is not where the agent listens."""
-    (container,) = agent(objects)["containers"]
+    container = agent_container(objects)
     environment = {each["name"]: each.get("value") for each in container["env"]}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert str(container[probe]["httpGet"]["port"]) == environment["SPILLWAY_METRICS_PORT"]
@@ -117,7 +121,7 @@ def test_probes_ask_the_metrics_port(objects: tuple[Json, ...]) -> None:
 
 def test_the_agent_reads_what_the_chart_sets(objects: tuple[Json, ...]) -> None:
     """With what kubelet fills in: a node of two families has two addresses, with a comma between."""
-    (container,) = agent(objects)["containers"]
+    container = agent_container(objects)
     fields = {"NODE_NAME": "node1", "NODE_IP": "10.0.0.11,fd00::11", "POD_NAME": "agent-x", "POD_NAMESPACE": NAMESPACE}
     settings = read_settings({each["name"]: each.get("value", fields.get(each["name"])) for each in container["env"]})
     assert settings.holder == "agent-x"
@@ -187,8 +191,8 @@ def test_images_and_pull_secrets() -> None:
 
 
 def test_apparmor_profile_only_if_asked() -> None:
-    assert "appArmorProfile" not in agent(render())["containers"][0]["securityContext"]
-    chosen = agent(render(*VALUES["profiles"]))["containers"][0]["securityContext"]
+    assert "appArmorProfile" not in agent_container(render())["securityContext"]
+    chosen = agent_container(render(*VALUES["profiles"]))["securityContext"]
     assert chosen["appArmorProfile"] == {"type": "Unconfined"}
     assert chosen["seccompProfile"] == {"type": "Localhost", "localhostProfile": "spillway.json"}
 
@@ -239,7 +243,8 @@ def test_defaults_are_the_operators() -> None:
 
 def test_crds_stay_when_the_release_goes() -> None:
     definitions = [each for each in render() if each["kind"] == "CustomResourceDefinition"]
-    assert {each["metadata"]["name"] for each in definitions} == {"floodfilters.spillway.dev", "nodedataplanes.spillway.dev"}
+    names = {f"{plural}.spillway.dev" for plural in ("bypassstreams", "floodfilters", "nodedataplanes")}
+    assert {each["metadata"]["name"] for each in definitions} == names
     assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in definitions)
     assert not [each for each in render("crds.install=false") if each["kind"] == "CustomResourceDefinition"]
 
@@ -289,6 +294,11 @@ REFUSED = {
     "profile": ("dataplane.seccompProfile.type=Default", "/dataplane/seccompProfile/type", "'RuntimeDefault'"),
     "the selector's labels": ("dataplane.podLabels.app\\.kubernetes\\.io/name=x", "propertyName", "app.kubernetes.io/name"),
     "replicas": ("operator.replicas=0", "/operator/replicas", "want 1"),
+    "any interface": ("streams.grants[0].interface=eth*", "/streams/grants/0", "eth*"),
+    "loopback": ("streams.grants[0].interface=lo", "/streams/grants/0/interface", "not"),
+    "no namespace": ("streams.grants[0].namespaces={}", "/streams/grants/0", "namespaces"),
+    "queue below zero": ("streams.grants[0].queues={-1}", "/streams/grants/0/queues/0", "want 0"),
+    "kubelet's directory": ("kubeletDir=var/lib/kubelet", "/kubeletDir", "var/lib/kubelet"),
     "switch as a word": ("standby.attach=maybe", "/standby/attach", "want boolean"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spillway_crds.names import NODE_LABEL, PEERS_CONFIGMAP, SWITCH_CONFIGMAP
-from tests.e2e.chart import NAMESPACE, Json, only, render, rights
+from tests.e2e.chart import GRANTS, NAMESPACE, Json, only, render, rights
 
 READ = ("get", "list", "watch")
 AGENT = {
@@ -35,6 +35,12 @@ OPERATOR = {
     ("default", "discovery.k8s.io", "endpointslices", "*"): ("list",),
     ("kube-public", "", "configmaps", "cluster-info"): ("get",),
 }
+DRIVER = {
+    ("*", "", "nodes", "*"): ("get",),
+    ("*", "resource.k8s.io", "resourceslices", "*"): (*READ, "create", "patch", "delete"),
+    ("*", "resource.k8s.io", "resourceclaims", "*"): ("get",),
+    ("*", "resource.k8s.io", "resourceclaims/status", "*"): ("patch",),
+}
 ACCOUNTS = {
     "spillway-dataplane": AGENT,
     "spillway-operator": OPERATOR,
@@ -46,6 +52,11 @@ ACCOUNTS = {
 def test_rights_are_exactly_these(account: str) -> None:
     wanted = {(*place, verb) for place, verbs in ACCOUNTS[account].items() for verb in verbs}
     assert rights(render(), account) == wanted
+
+
+def test_the_driver_adds_exactly_these() -> None:
+    wanted = {(*place, verb) for place, verbs in (AGENT | DRIVER).items() for verb in verbs}
+    assert rights(render(*GRANTS), "spillway-dataplane") == wanted
 
 
 def test_no_other_account_has_rights() -> None:

@@ -50,6 +50,28 @@ dataplane.spillway.node-restriction.kubernetes.io/wanted
 {{- dict "disruption" .Values.disruption "failsafe" $failsafe "standby" $standby "uninstall" .Values.uninstall | toPrettyJson -}}
 {{- end }}
 
+{{/* The DRA driver's name, and the end of its classes' names. */}}
+{{- define "spillway.queueDriver" -}}
+tx-queue.spillway.dev
+{{- end }}
+
+{{/* Not empty where streams are wanted and possible: DRA is in resource.k8s.io/v1, from Kubernetes 1.34 on. `helm template` knows no
+     cluster and takes it for served, so the version is asked for too. */}}
+{{- define "spillway.streams" -}}
+{{- if and .Values.streams.grants (include "spillway.serves" .) }}true{{ end -}}
+{{- end }}
+
+{{- define "spillway.serves" -}}
+{{- if and (.Capabilities.APIVersions.Has "resource.k8s.io/v1") (semverCompare ">=1.34-0" .Capabilities.KubeVersion.Version) }}true{{ end -}}
+{{- end }}
+
+{{/* Namespaces that may have queues, each once, as a JSON list. */}}
+{{- define "spillway.streamNamespaces" -}}
+{{- $found := list -}}
+{{- range .Values.streams.grants }}{{ $found = concat $found .namespaces }}{{ end -}}
+{{- $found | uniq | sortAlpha | toJson -}}
+{{- end }}
+
 {{/* Everything that a pod of the operator's image shares: the Deployment's and the hook jobs'. Fits the restricted profile. */}}
 {{- define "spillway.operatorPod" -}}
 {{- with .Values.image.pullSecrets }}
