@@ -68,7 +68,7 @@ class Changes:
 
     def _concerned(self, old: DataplaneSight | None, new: DataplaneSight | None) -> dict[str, float]:
         """Filters whose status this changes, and after how many seconds."""
-        if _waits(old) != _waits(new) or _speaks(old) != _speaks(new):
+        if _waits(old) != _waits(new) or self._world.hears(old) != self._world.hears(new):
             return dict.fromkeys(self._world.filters.names(), 0.0)
         before, after = _words(old), _words(new)
         rung: dict[str, float] = {}
@@ -95,7 +95,3 @@ def _words(dataplane: DataplaneSight | None) -> Mapping[str, FilterStatus]:
 
 def _waits(dataplane: DataplaneSight | None) -> bool:
     return dataplane is not None and bool(dataplane.status.waiting_for_turn)
-
-
-def _speaks(dataplane: DataplaneSight | None) -> bool:
-    return dataplane is not None and bool(dataplane.status.observed_spec_hash)

@@ -112,11 +112,12 @@ class FilterWork:
 
     def _view(self, sight: FilterSight, node: NodeSight) -> NodeView:
         dataplane = self._world.dataplanes.get(node.name)
+        heard = self._world.hears(dataplane)
         return NodeView(
             name=node.name,
-            entry=_entry(dataplane.status.filters, sight.uid) if dataplane else None,
+            entry=_entry(dataplane.status.filters, sight.uid) if dataplane is not None and heard else None,
             over_limit=sight.name in self._world.resolved(node).over_limit,
-            reported=dataplane is not None and dataplane.has_spoken,
+            reported=heard,
             waiting=dataplane is not None and bool(dataplane.status.waiting_for_turn),
             turn_failed=node.name in self._turns.failed,
             reachable=node.reachable,

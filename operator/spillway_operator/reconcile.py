@@ -116,17 +116,20 @@ class Reconciler:
     async def fill(self) -> None:
         """List everything once. Until this has returned nothing may be concluded from an absence: call it before run()."""
         await self.crds.refresh()
-        await self._find_deployment()
+        await self._find_release()
         for kind in self.intake.served_kinds():
             await self.intake.audit(kind.plural)
         await self._revision_work.refresh()
         await self._revisions.store_all()
         self._turns.adopt(asyncio.get_running_loop().time())
 
-    async def _find_deployment(self) -> None:
+    async def _find_release(self) -> None:
         deployments = Kind("Deployment", "apps/v1", "deployments", self._place.namespace)
-        raw = await self._api.get(deployments, self._place.deployment)
-        self.world.deployment_uid = raw["metadata"]["uid"] if raw else ""
+        daemonsets = Kind("DaemonSet", "apps/v1", "daemonsets", self._place.namespace)
+        deployment = await self._api.get(deployments, self._place.deployment)
+        daemonset = await self._api.get(daemonsets, self._place.daemonset)
+        self.world.deployment_uid = deployment["metadata"]["uid"] if deployment else ""
+        self.world.agents_since = daemonset["metadata"]["creationTimestamp"] if daemonset else ""
 
     async def run(self) -> None:
         """Serve the queues until cancelled; each then finishes what it is writing."""

@@ -52,7 +52,8 @@ class DataplaneSight:
     """A NodeDataplane. created: RFC 3339.
 
     order: None if it is no order at all. order_hash: what the agent reports when it is carried out.
-    owner_uid: uid of the Node that it belongs to. failed: marked as silent in its turn.
+    owner_uid: uid of the Node that it belongs to. failed: marked as silent in its turn. reported_at: when its agent's report
+    changed last, by the API server's clock (RFC 3339); an agent that starts dates its conditions anew, so that this is a change.
     """
 
     name: str
@@ -62,6 +63,7 @@ class DataplaneSight:
     created: str = ""
     owner_uid: str = ""
     failed: bool = False
+    reported_at: str = ""
     order: NodeOrder | None = None
     order_hash: str = ""
     status: NodeStatus = field(default_factory=lambda: NodeStatus(observed_spec_hash=""))

@@ -105,10 +105,16 @@ def reduce_dataplane(raw: Raw, known: DataplaneSight | None) -> DataplaneSight:
         created=meta.get("creationTimestamp") or "",
         owner_uid=owners[0] if len(owners) == 1 else "",
         failed=(meta.get("labels") or {}).get(TURN_LABEL) == TURN_FAILED,
+        reported_at=_reported_at(meta),
         order=order,
         order_hash=known.order_hash if same and known is not None else order_hash(order) if order else "",
         status=decode_status(raw.get("status")),
     )
+
+
+def _reported_at(meta: Raw) -> str:
+    written = (each for each in meta.get("managedFields") or () if each.get("subresource") == "status")
+    return max((each.get("time") or "" for each in written if each.get("manager") == names.AGENT_FIELD_MANAGER), default="")
 
 
 def _order_in(raw: Raw) -> NodeOrder | None:

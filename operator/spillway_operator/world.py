@@ -21,11 +21,14 @@ UNINSTALL_OWNER_KEY = "deployment"  # uid of the Deployment that is being uninst
 
 
 class World:
-    """deployment_uid: of the operator's own Deployment, empty outside a cluster. missing: plurals of CRDs that are not there."""
+    """deployment_uid: of the operator's own Deployment, empty outside a cluster. agents_since: when their DaemonSet was made.
+
+    missing: plurals of CRDs that are not there.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.deployment_uid = ""
+        self.deployment_uid = self.agents_since = ""
         self.missing: set[str] = {names.FILTERS_PLURAL, names.DATAPLANES_PLURAL}
         self.nodes: Cache[NodeSight] = Cache()
         self.filters: Cache[FilterSight] = Cache()
@@ -52,6 +55,15 @@ class World:
         """Whether every node's order can be computed: emptying needs no filters, all else needs all of them."""
         known = self.nodes.complete and self.dataplanes.complete and self.configs.complete
         return known and (self.filters.complete or self.emptying) and names.DATAPLANES_PLURAL not in self.missing
+
+    def hears(self, dataplane: DataplaneSight | None) -> bool:
+        """Whether an agent of the present DaemonSet has reported there.
+
+        A release that was uninstalled without its hook leaves its nodes' last reports; what became of its programs nobody knows.
+        """
+        if dataplane is None or not dataplane.has_spoken:
+            return False
+        return not dataplane.reported_at or dataplane.reported_at >= self.agents_since
 
     def rules(self) -> Rules:
         """What holds for all nodes now."""

@@ -394,3 +394,45 @@ def test_an_operator_that_starts_beside_a_new_crd_gives_its_filters_time(api):
         assert order(api, "n0")["state"] == "Empty"
 
     settled(api, second)
+
+
+def test_reports_of_an_earlier_release_count_for_nothing(api):
+    """Its DaemonSet went without a word to the nodes. Who has reported since the new one was made is ready, the other is not."""
+    settled(api, leave_reports)
+    made = {"creationTimestamp": "2026-01-02T00:00:00Z"}
+    api.put(Kind("DaemonSet", "apps/v1", "daemonsets", "ns"), PLACE.daemonset, metadata=made)
+
+    async def script(reconciler):
+        assert ready(api) == ("False", "NodesPending", 0)
+        write_report(api, reconciler, "n0", "2026-01-02T00:00:00Z")
+        await asyncio.sleep(5)
+        assert ready(api) == ("False", "NodesPending", 1)
+        write_report(api, reconciler, "n1", "2026-01-02T00:00:07Z")
+        await asyncio.sleep(5)
+        assert ready(api) == ("True", "AllNodesReady", 2)
+
+    settled(api, script)
+
+
+async def leave_reports(reconciler):
+    api = reconciler._api
+    for node in ("n0", "n1"):
+        write_report(api, reconciler, node, "2026-01-01T00:00:05Z")
+    await asyncio.sleep(5)
+    assert ready(api) == ("True", "AllNodesReady", 2)
+
+
+def write_report(api, reconciler, node, at):
+    """What `say` says, with the time that the API server notes beside it. The operator's own fields are newer: no report."""
+    managed = [
+        {"manager": names.AGENT_FIELD_MANAGER, "subresource": "status", "time": at},
+        {"manager": "spillway-operator", "time": "2026-01-03T00:00:00Z"},
+    ]
+    api.put(DATAPLANES, node, metadata={"managedFields": managed})
+    say(api, reconciler, node)
+
+
+def ready(api):
+    status = api.objects["floodfilters", "f"]["status"]
+    (condition,) = (each for each in status["conditions"] if each["type"] == "Ready")
+    return condition["status"], condition["reason"], status["nodes"]["ready"]
