@@ -78,6 +78,14 @@ class ApiCalls:
         """Server-side apply: what is in `body` is ours from now on."""
         return self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body)
 
+    def delete(self, path: str) -> None:
+        """Delete an object; one that is not there is no error."""
+        try:
+            self._json("DELETE", path, {})
+        except ApiRefused as error:
+            if error.status != NOT_FOUND:
+                raise
+
     def _json(self, method: str, path: str, query: Mapping[str, str | int], body: Raw | None = None) -> Raw:
         response = self._call(method, path, query, body, timeout_s=(CONNECT_S, ANSWER_S))
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from spillway_crds.errors import KernelError, SpillwayError, Transient
+from spillway_crds.errors import KernelError, SpillwayError
 from spillway_dataplane.dra.cdi import device_id
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef
 from spillway_dataplane.dra.names import QUEUE_DRIVER
@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 PATIENCE_S = 40.0  # kubelet's own is 45 s: defaultClientCallTimeout in pkg/kubelet/cm/dra/plugin
 MARGIN_S = 3.0
 CALLS = 256  # threads at most: one that waits for a queue must not keep the call waiting that gives it back
-Acting = Callable[[float], Claims | None]  # wait until this monotonic time; None: another process acts on this node
+Acting = Callable[[float], Claims]  # waits until this monotonic time; raises Transient while another process acts
 
 
 class Kubelet:
@@ -85,7 +85,7 @@ class Kubelet:
             ref = ClaimRef(claim.namespace, claim.name, claim.uid)
             answer, started = response.claims[ref.uid], time.monotonic()
             try:
-                record = self._claims(deadline).prepare(ref, deadline)
+                record = self._acting(deadline).prepare(ref, deadline)
             except Exception as error:
                 answer.error = _told(f"prepare claim {ref}", error)
             else:
@@ -98,19 +98,13 @@ class Kubelet:
         for claim in request.claims:
             answer = response.claims[claim.uid]  # has to be there also without an error
             try:
-                self._claims(deadline).unprepare(claim.uid)
+                self._acting(deadline).unprepare(claim.uid)
             except Exception as error:
                 answer.error = _told(f"give up claim {claim.namespace}/{claim.name}", error)
             else:
                 answer.error = ""
                 LOG.info("claim %s/%s given up", claim.namespace, claim.name)
         return response
-
-    def _claims(self, deadline: float) -> Claims:
-        claims = self._acting(deadline)
-        if claims is None:
-            raise Transient(operation="act on this node", detail="another process of this driver holds the node's lock")
-        return claims
 
 
 def _deadline(context: grpc.ServicerContext) -> float:

@@ -158,17 +158,23 @@ class Claims:
                 LOG.warning("claim %s: %s", record.ref, error)
 
     def stop(self) -> None:
-        """End every wait; who waits fails, and kubelet asks again."""
+        """Begin nothing more, and return when what was begun has ended. Who waits fails, and kubelet asks again."""
         with self._news:
             self._stopping = True
             self._news.notify_all()
+            self._news.wait_for(lambda: not self._busy)
 
     @contextmanager
     def _turn(self, uid: str, *, wait: bool = True) -> Iterator[bool]:
-        """Work on one claim alone. Yields False where it is another's turn and was not to be waited for."""
+        """Work on one claim alone. Yields False where it is another's turn and was not to be waited for.
+
+        Raises Transient when this process hands over to another.
+        """
         with self._news:
             if wait:
-                self._news.wait_for(lambda: uid not in self._busy)
+                self._news.wait_for(lambda: uid not in self._busy or self._stopping)
+            if self._stopping:
+                raise Transient(operation=f"work on claim {uid}", detail="this process of the driver is ending")
             ours = uid not in self._busy
             self._busy.add(uid)
         try:
