@@ -9,6 +9,7 @@ packages=(
   python3-bpfcc libbpf1 ethtool iproute2               # what the agent itself uses
   runc containernetworking-plugins iptables conntrack  # what a node's containerd, kubelet and kube-proxy call
   buildah skopeo mmdebstrap gcc libc6-dev              # images without a registry
+  python3-dev libxdp-dev                               # what the ring library is compiled with, beside gcc
   procps kmod                                          # sysctl, ps, modprobe
   bpftool tcpdump hping3 iputils-ping libpcap0.8       # other people's tools that tests use
   nftables xdp-tools                                   # ... and that benches compare with
@@ -38,12 +39,14 @@ install_packages() {
 }
 
 # What the environment is made from; it is installed again when this changes.
-wanted_environment() { cat pyproject.toml tools/setup.sh | sha256sum | cut -d' ' -f1; }
+wanted_environment() { cat pyproject.toml setup.py tools/setup.sh dataplane/spillway_stream/core/*.[ch] | sha256sum | cut -d' ' -f1; }
+
+environment_works() { .venv/bin/python -c 'import spillway_stream.ring' 2>/dev/null; }
 
 install_environment() {
   local wanted stamp=.venv/.made-from
   wanted=$(wanted_environment)
-  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then return; fi
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && environment_works; then return; fi
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     say "making the Python environment in .venv"
     rm -rf .venv
@@ -56,7 +59,7 @@ install_environment() {
 
 install_project() {
   local log=.venv/install.log
-  .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[dev]' 2>&1 \
+  SPILLWAY_RING_REQUIRED=1 .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[dev]' 2>&1 \
     | tee "$log" | awk '/^(Collecting|Installing|Successfully)/ {printf "setup:   %.110s\n", $0; fflush()}' >&2 \
     || { tail -n 30 "$log" >&2; say "failed; the whole output is in $log"; exit 1; }
 }

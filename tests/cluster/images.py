@@ -29,7 +29,7 @@ from tests.cluster.shell import run
 REGISTRY = "registry.local"
 DEFAULT_TAG = "dev"
 IMAGES = ("dataplane", "operator")
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "crds", "dataplane", "operator")
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "crds", "dataplane", "operator")
 PAUSE = f"{REGISTRY}/pause:1"
 KEPT_RECORDS = 8
 

@@ -1,0 +1,343 @@
+/* spillway_stream._ring: the C library for Python. Thin: names and types as ring.py wants them, the GIL released in every call
+ * that can take long. Errors become exceptions by a Python function that errors.py registers. */
+#include "pyring.h"
+#include "pysources.h"
+
+struct raw_ring {
+  PyObject_HEAD
+  struct shared_ring *shared;
+  bool in_use;
+};
+
+static PyObject *translator; /* errors.translate */
+
+void spw_py_raise(const struct spw_error *error) {
+  if (PyErr_Occurred()) return; /* what a signal handler or a callback raised */
+  if (!translator) {
+    PyErr_SetString(PyExc_RuntimeError, error->text);
+    return;
+  }
+  PyObject *exception = PyObject_CallFunction(translator, "((iiIIKKKs))", error->code, error->sys_errno, error->state, error->sent,
+                                              (unsigned long long)error->index, (unsigned long long)error->size,
+                                              (unsigned long long)error->limit, error->text);
+  if (!exception) return;
+  PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+  Py_DECREF(exception);
+}
+
+/* ---- callbacks out of the library, which runs without the GIL ----------------------------------------------------------- */
+
+static int py_interrupted(void *context) {
+  (void)context;
+  PyGILState_STATE state = PyGILState_Ensure();
+  int stop = PyErr_Occurred() || PyErr_CheckSignals() != 0;
+  PyGILState_Release(state);
+  return stop;
+}
+
+static void py_waiting(void *context, const char *what) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  if (!PyErr_Occurred()) {
+    PyObject *text = PyUnicode_DecodeUTF8(what, (Py_ssize_t)strlen(what), "replace");
+    PyObject *result = text ? PyObject_CallOneArg(context, text) : NULL;
+    Py_XDECREF(text);
+    Py_XDECREF(result); /* an exception stays and ends the wait at the next question */
+  }
+  PyGILState_Release(state);
+}
+
+/* ---- one call at a time ------------------------------------------------------------------------------------------------- */
+
+static PyTypeObject *raw_type;
+
+struct spw_ring *spw_py_enter(PyObject *object) {
+  if (!PyObject_TypeCheck(object, raw_type)) {
+    PyErr_SetString(PyExc_TypeError, "a ring is wanted");
+    return NULL;
+  }
+  struct raw_ring *self = (struct raw_ring *)object;
+  if (!self->shared) {
+    PyErr_SetString(PyExc_ValueError, "this ring was never opened");
+    return NULL;
+  }
+  if (self->in_use) {
+    PyErr_SetString(PyExc_RuntimeError, "another thread is using this ring");
+    return NULL;
+  }
+  self->in_use = true;
+  return self->shared->ring;
+}
+
+void spw_py_leave(PyObject *object) { ((struct raw_ring *)object)->in_use = false; }
+
+static struct spw_ring *enter(struct raw_ring *self) { return spw_py_enter((PyObject *)self); }
+
+#define WITHOUT_GIL(self, statement) \
+  do {                               \
+    Py_BEGIN_ALLOW_THREADS;          \
+    statement;                       \
+    Py_END_ALLOW_THREADS;            \
+    (self)->in_use = false;          \
+  } while (0)
+
+static int64_t timeout_of(double seconds) {
+  if (seconds < 0) return -1;
+  return seconds > 1e9 ? INT64_MAX / 2 : (int64_t)(seconds * 1e9);
+}
+
+/* ---- open and close ----------------------------------------------------------------------------------------------------- */
+
+static int read_rtp(PyObject *from, struct spw_rtp *rtp) {
+  if (from == Py_None) return 0;
+  Py_buffer extension;
+  unsigned int payload_type, sequence;
+  if (!PyArg_ParseTuple(from, "IIIy*", &payload_type, &sequence, &rtp->ssrc, &extension)) return -1;
+  rtp->use = true;
+  rtp->payload_type = (uint8_t)(payload_type > 127 ? 128 : payload_type);
+  rtp->sequence = (uint16_t)sequence;
+  rtp->extension_bytes = (uint32_t)extension.len;
+  bool fits = extension.len <= SPW_RTP_EXTENSION_BYTES;
+  if (fits) memcpy(rtp->extension, extension.buf, (size_t)extension.len);
+  PyBuffer_Release(&extension);
+  return 0;
+}
+
+static PyObject *raw_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+  static char *names[] = {"path", "timeout_s", "batch", "own_pace", "packets_per_second", "bits_per_second", "udp_checksum",
+                          "drop_when_not_ready", "rtp", "waiting", NULL};
+  struct spw_options options = {.interrupted = py_interrupted, .waiting = py_waiting};
+  struct spw_error error;
+  struct spw_ring *ring = NULL;
+  PyObject *rtp, *waiting;
+  double timeout_s;
+  int own_pace, udp_checksum, drop, failed;
+  unsigned long long packets, bits;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "zdIpKKppOO", names, &options.path, &timeout_s, &options.batch, &own_pace,
+                                   &packets, &bits, &udp_checksum, &drop, &rtp, &waiting) ||
+      read_rtp(rtp, &options.rtp) != 0)
+    return NULL;
+  options.timeout_ns = timeout_of(timeout_s);
+  options.own_pace = own_pace;
+  options.packets_per_second = packets;
+  options.bits_per_second = bits;
+  options.udp_checksum = udp_checksum;
+  options.drop_when_not_ready = drop;
+  options.context = waiting;
+  Py_BEGIN_ALLOW_THREADS;
+  failed = spw_open(&options, &ring, &error);
+  Py_END_ALLOW_THREADS;
+  if (failed) return spw_py_raise(&error), NULL;
+  ring->context = NULL; /* `waiting` is not ours beyond this call */
+  struct raw_ring *self = (struct raw_ring *)type->tp_alloc(type, 0);
+  if (self) self->shared = spw_share(ring);
+  if (self && self->shared) return (PyObject *)self;
+  spw_close(ring);
+  Py_XDECREF(self);
+  return PyErr_NoMemory();
+}
+
+static void raw_dealloc(struct raw_ring *self) {
+  PyTypeObject *type = Py_TYPE(self);
+  spw_unshare(self->shared);
+  type->tp_free((PyObject *)self);
+  Py_DECREF(type);
+}
+
+static PyObject *raw_close(struct raw_ring *self, PyObject *unused) {
+  (void)unused;
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  WITHOUT_GIL(self, spw_shut(ring));
+  Py_RETURN_NONE;
+}
+
+/* ---- the data's way ----------------------------------------------------------------------------------------------------- */
+
+static PyObject *raw_reserve(struct raw_ring *self, PyObject *args, PyObject *keywords) {
+  static char *names[] = {"n", "timeout_s", NULL};
+  struct spw_error error = {0};
+  unsigned int n;
+  uint32_t first = 0;
+  double timeout_s = 1.0;
+  int failed;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "I|d", names, &n, &timeout_s)) return NULL;
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  WITHOUT_GIL(self, failed = spw_reserve(ring, n, timeout_of(timeout_s), &first, &error));
+  if (failed) return spw_py_raise(&error), NULL;
+  PyObject *start = PyLong_FromUnsignedLong(first), *stop = PyLong_FromUnsignedLong((unsigned long)first + n);
+  PyObject *slice = start && stop ? PySlice_New(start, stop, NULL) : NULL;
+  Py_XDECREF(start);
+  Py_XDECREF(stop);
+  return slice;
+}
+
+static PyObject *raw_send(struct raw_ring *self, PyObject *args, PyObject *keywords) {
+  static char *names[] = {"n", "size", "raw", "timestamp", "marker", "at_tai_ns", NULL};
+  struct spw_send_how how = {0};
+  struct spw_error error = {0};
+  PyObject *count = Py_None;
+  int raw = 0, marker = 0, failed;
+  unsigned int size = 0, timestamp = 0;
+  unsigned long long at_tai_ns = 0;
+  uint32_t sent = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$IpIpK", names, &count, &size, &raw, &timestamp, &marker, &at_tai_ns))
+    return NULL;
+  long n = count == Py_None ? -1 : PyLong_AsLong(count);
+  if (n == -1 && PyErr_Occurred()) return NULL;
+  if ((n < 0 && count != Py_None) || n > INT32_MAX) return PyErr_SetString(PyExc_ValueError, "send: a count of frames"), NULL;
+  how = (struct spw_send_how){size, raw, timestamp, marker, at_tai_ns};
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  WITHOUT_GIL(self, failed = spw_send(ring, n < 0 ? ring->reserved : (uint32_t)n, &how, &sent, &error));
+  if (failed) return spw_py_raise(&error), NULL;
+  return PyLong_FromUnsignedLong(sent);
+}
+
+static PyObject *raw_drain(struct raw_ring *self, PyObject *args) {
+  double timeout_s = 1.0;
+  uint32_t left;
+  if (!PyArg_ParseTuple(args, "|d", &timeout_s)) return NULL;
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  WITHOUT_GIL(self, left = ring->shut ? 0 : spw_drain(ring, timeout_of(timeout_s)));
+  return PyLong_FromUnsignedLong(left);
+}
+
+static PyObject *raw_pace(struct raw_ring *self, PyObject *args, PyObject *keywords) {
+  static char *names[] = {"packets_per_second", "bits_per_second", NULL};
+  unsigned long long packets = 0, bits = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$KK", names, &packets, &bits)) return NULL;
+  if (packets && bits) return PyErr_SetString(PyExc_ValueError, "one of the two rates"), NULL;
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  if (bits) spw_pace_bits(ring, bits);
+  else spw_pace(ring, packets, SECOND_NS);
+  self->in_use = false;
+  Py_RETURN_NONE;
+}
+
+/* ---- looking at it ------------------------------------------------------------------------------------------------------ */
+
+static PyObject *raw_memory(struct raw_ring *self, PyObject *unused) {
+  (void)unused;
+  PyObject *frames = spw_new_view(self->shared, SPW_VIEW_FRAMES);
+  PyObject *lengths = frames ? spw_new_view(self->shared, SPW_VIEW_LENGTHS) : NULL;
+  if (!lengths) return Py_XDECREF(frames), NULL;
+  return Py_BuildValue("NN", frames, lengths);
+}
+
+static PyObject *raw_facts(struct raw_ring *self, PyObject *unused) {
+  (void)unused;
+  struct spw_facts facts;
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  spw_facts(ring, &facts);
+  self->in_use = false;
+  return Py_BuildValue("IIIIIOIIIIsss", facts.ifindex, facts.queue, facts.frame_bytes, facts.frames, facts.batch,
+                       facts.zero_copy ? Py_True : Py_False, facts.header_bytes, facts.payload_bytes, facts.mtu,
+                       (unsigned int)facts.state, facts.interface, facts.stream, facts.reason);
+}
+
+static PyObject *tuple_of(const uint64_t *values, Py_ssize_t count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (Py_ssize_t i = 0; tuple && i < count; i++) {
+    PyObject *value = PyLong_FromUnsignedLongLong(values[i]);
+    if (!value) Py_CLEAR(tuple);
+    else PyTuple_SET_ITEM(tuple, i, value);
+  }
+  return tuple;
+}
+
+static PyObject *raw_counts(struct raw_ring *self, PyObject *unused) {
+  (void)unused;
+  uint64_t counters[SPW_COUNTERS], jitter[SPW_JITTER_BUCKETS];
+  spw_stats(self->shared->ring, counters, jitter); /* atomic: also while another thread sends */
+  return Py_BuildValue("NN", tuple_of(counters, SPW_COUNTERS), tuple_of(jitter, SPW_JITTER_BUCKETS));
+}
+
+static PyObject *raw_holes(struct raw_ring *self, PyObject *unused) {
+  (void)unused;
+  struct spw_hole holes[HOLES_KEPT];
+  struct spw_ring *ring = enter(self);
+  if (!ring) return NULL;
+  uint32_t count = spw_holes(ring, holes, HOLES_KEPT);
+  self->in_use = false;
+  PyObject *list = PyList_New(0);
+  for (uint32_t i = 0; list && i < count; i++) {
+    PyObject *one = Py_BuildValue("KKO", (unsigned long long)holes[i].tai_ns, (unsigned long long)holes[i].length_ns,
+                                  holes[i].in_kick ? Py_True : Py_False);
+    if (!one || PyList_Append(list, one) != 0) Py_CLEAR(list);
+    Py_XDECREF(one);
+  }
+  return list;
+}
+
+static PyObject *raw_note(struct raw_ring *self, PyObject *args) {
+  unsigned int counter;
+  unsigned long long value;
+  if (!PyArg_ParseTuple(args, "IK", &counter, &value)) return NULL;
+  if (counter < SPW_VIDEO_FRAMES || counter >= SPW_COUNTERS) return PyErr_SetString(PyExc_ValueError, "no source's counter"), NULL;
+  spw_note(self->shared->ring, (enum spw_counter)counter, value);
+  Py_RETURN_NONE;
+}
+
+/* ---- the module --------------------------------------------------------------------------------------------------------- */
+
+static PyObject *translate_with(PyObject *module, PyObject *function) {
+  (void)module;
+  Py_XSETREF(translator, Py_NewRef(function));
+  Py_RETURN_NONE;
+}
+
+static PyObject *tai_ns(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyLong_FromUnsignedLongLong(spw_tai_ns());
+}
+
+#define METHOD(name, function, flags) {name, (PyCFunction)(void (*)(void))function, flags, NULL}
+
+static PyMethodDef raw_methods[] = {
+    METHOD("reserve", raw_reserve, METH_VARARGS | METH_KEYWORDS),
+    METHOD("send", raw_send, METH_VARARGS | METH_KEYWORDS),
+    METHOD("pace", raw_pace, METH_VARARGS | METH_KEYWORDS),
+    METHOD("drain", raw_drain, METH_VARARGS),
+    METHOD("close", raw_close, METH_NOARGS),
+    METHOD("_memory", raw_memory, METH_NOARGS),
+    METHOD("_facts", raw_facts, METH_NOARGS),
+    METHOD("_counts", raw_counts, METH_NOARGS),
+    METHOD("_holes", raw_holes, METH_NOARGS),
+    METHOD("_note", raw_note, METH_VARARGS),
+    {0},
+};
+
+static PyMethodDef functions[] = {
+    METHOD("translate_with", translate_with, METH_O),
+    METHOD("tai_ns", tai_ns, METH_NOARGS),
+    METHOD("write_packet", spw_py_write_packet, METH_VARARGS),
+    METHOD("send_picture", spw_py_send_picture, METH_VARARGS),
+    METHOD("send_capture", spw_py_send_capture, METH_VARARGS),
+    {0},
+};
+
+static int add_ring_type(PyObject *module) {
+  static PyType_Slot slots[] = {
+      {Py_tp_new, raw_new},
+      {Py_tp_dealloc, raw_dealloc},
+      {Py_tp_methods, raw_methods},
+      {Py_tp_doc, "A ring as the C library has it; ring.Ring is what applications use."},
+      {0, NULL},
+  };
+  static PyType_Spec spec = {"spillway_stream._ring.RawRing", sizeof(struct raw_ring), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+  raw_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+  return raw_type ? PyModule_AddType(module, raw_type) : -1;
+}
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "spillway_stream._ring", NULL, -1, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__ring(void) {
+  PyObject *module = PyModule_Create(&definition);
+  if (module && (add_ring_type(module) != 0 || spw_add_view_type(module) != 0)) Py_CLEAR(module);
+  return module;
+}

@@ -1,0 +1,140 @@
+/* The kernel's rings: mapped, taken over from whoever held them before, completions reaped, the kernel kicked. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core.h"
+
+#ifndef SOL_XDP
+#define SOL_XDP 283
+#endif
+#define XDP_MAX_TX_SKB_BUDGET_OPTION 9 /* linux/if_xdp.h of 6.17; Debian 12's does not know it */
+#define TAKE_OVER_NS (2 * SECOND_NS)
+#define DEFAULT_BUDGET 32
+
+static void *map_ring(struct spw_ring *ring, size_t bytes, off_t offset) {
+  return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->xsk, offset);
+}
+
+static void point_tx(struct spw_ring *ring, const struct xdp_ring_offset *at) {
+  uint8_t *map = ring->tx_map;
+  ring->tx.mask = ring->offer.tx_descriptors - 1;
+  ring->tx.size = ring->offer.tx_descriptors;
+  ring->tx.producer = (uint32_t *)(map + at->producer);
+  ring->tx.consumer = (uint32_t *)(map + at->consumer);
+  ring->tx.flags = (uint32_t *)(map + at->flags);
+  ring->tx.ring = map + at->desc;
+}
+
+static void point_cq(struct spw_ring *ring, const struct xdp_ring_offset *at) {
+  uint8_t *map = ring->cq_map;
+  ring->cq.mask = ring->offer.completion_descriptors - 1;
+  ring->cq.size = ring->offer.completion_descriptors;
+  ring->cq.producer = (uint32_t *)(map + at->producer);
+  ring->cq.consumer = (uint32_t *)(map + at->consumer);
+  ring->cq.flags = (uint32_t *)(map + at->flags);
+  ring->cq.ring = map + at->desc;
+}
+
+/* More than 32 packets a system call in copy mode, where the kernel has the option (6.17). */
+static void raise_budget(struct spw_ring *ring) {
+  uint32_t budget = ring->batch;
+  if (budget > DEFAULT_BUDGET) (void)setsockopt(ring->xsk, SOL_XDP, XDP_MAX_TX_SKB_BUDGET_OPTION, &budget, sizeof budget);
+}
+
+int spw_map_rings(struct spw_ring *ring, struct spw_error *error) {
+  struct xdp_mmap_offsets at;
+  socklen_t size = sizeof at;
+  if (getsockopt(ring->xsk, SOL_XDP, XDP_MMAP_OFFSETS, &at, &size) != 0 || size != sizeof at)
+    return spw_fail(error, SPW_BAD_OFFER, errno, "the first descriptor is no AF_XDP socket: %s", strerror(errno));
+  ring->tx_map_bytes = at.tx.desc + (size_t)ring->offer.tx_descriptors * sizeof(struct xdp_desc);
+  ring->cq_map_bytes = at.cr.desc + (size_t)ring->offer.completion_descriptors * sizeof(uint64_t);
+  ring->tx_map = map_ring(ring, ring->tx_map_bytes, XDP_PGOFF_TX_RING);
+  ring->cq_map = map_ring(ring, ring->cq_map_bytes, (off_t)XDP_UMEM_PGOFF_COMPLETION_RING);
+  if (ring->tx_map == MAP_FAILED || ring->cq_map == MAP_FAILED)
+    return spw_fail(error, SPW_BAD_OFFER, errno, "the rings cannot be mapped (before Linux 6.4: %s)", strerror(errno));
+  point_tx(ring, &at.tx);
+  point_cq(ring, &at.cr);
+  raise_budget(ring);
+  return 0;
+}
+
+/* The kernel's own counts of this socket, from its beginning. Source: xsk_getsockopt, net/xdp/xsk.c. */
+void spw_kernel_counts(struct spw_ring *ring, uint64_t *ring_empty, uint64_t *invalid) {
+  struct xdp_statistics found = {0};
+  socklen_t size = sizeof found;
+  (void)getsockopt(ring->xsk, SOL_XDP, XDP_STATISTICS, &found, &size);
+  *ring_empty = found.tx_ring_empty_descs;
+  *invalid = found.tx_invalid_descs;
+}
+
+/* Packets that the kernel has taken and not given back. Each valid descriptor comes back exactly once; all three count from the
+ * socket's beginning, modulo 2^32. */
+static uint32_t outstanding(struct spw_ring *ring) {
+  uint64_t ring_empty, invalid;
+  spw_kernel_counts(ring, &ring_empty, &invalid);
+  uint32_t taken = __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE);
+  uint32_t back = __atomic_load_n(ring->cq.producer, __ATOMIC_ACQUIRE);
+  return taken - back - (uint32_t)invalid;
+}
+
+static void forget_completions(struct spw_ring *ring) {
+  __atomic_store_n(ring->cq.consumer, __atomic_load_n(ring->cq.producer, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+}
+
+bool spw_taken(const struct spw_ring *ring) {
+  return __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE) == *ring->tx.producer;
+}
+
+/* Let what the last holder left go out, so that every frame is free. In copy mode a frame is free once the kernel has taken it. */
+int spw_take_over(struct spw_ring *ring, struct spw_error *error) {
+  uint64_t deadline_ns = spw_now_ns() + TAKE_OVER_NS;
+  struct timespec pause = {0, 200000};
+  while (!spw_taken(ring) || outstanding(ring) != 0) {
+    if (spw_now_ns() > deadline_ns) {
+      if (spw_taken(ring) && !ring->zero_copy) break;
+      return spw_fail(error, SPW_NOT_DRAINED, EBUSY, "frames of the ring's last holder do not go out");
+    }
+    forget_completions(ring);
+    (void)sendto(ring->xsk, NULL, 0, MSG_DONTWAIT, NULL, 0);
+    nanosleep(&pause, NULL);
+  }
+  forget_completions(ring);
+  ring->tx.cached_prod = *ring->tx.producer;
+  ring->tx.cached_cons = ring->tx.cached_prod + ring->tx.size;
+  ring->cq.cached_prod = ring->cq.cached_cons = *ring->cq.consumer;
+  return 0;
+}
+
+/* Take back what the kernel has done with. An address that was not out is ignored: the memory is shared with the node. */
+void spw_reap(struct spw_ring *ring) {
+  uint32_t at, count = xsk_ring_cons__peek(&ring->cq, ring->cq.size, &at), back = 0;
+  if (!count) return;
+  if (count > ring->cq.size) count = ring->cq.size;
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t frame = *xsk_ring_cons__comp_addr(&ring->cq, at + i) >> ring->frame_shift;
+    if (frame >= ring->frames || !ring->busy[frame]) continue;
+    ring->busy[frame] = 0;
+    back++;
+  }
+  xsk_ring_cons__release(&ring->cq, count);
+  ring->in_flight -= back;
+  spw_count(ring, SPW_COMPLETED, back);
+}
+
+/* Make the kernel take what is in the TX ring. Returns 0, or an errno that trying again does not mend.
+ * EAGAIN: its budget for one call is used up, or the completion ring is full; EBUSY and ENOBUFS: memory of the socket or the
+ * card's queue is short for the moment. What stays goes with the next kick. */
+int spw_kick(struct spw_ring *ring) {
+  if (ring->zero_copy && !xsk_ring_prod__needs_wakeup(&ring->tx)) return 0;
+  for (int i = 0; i < KICK_TRIES; i++) {
+    spw_count(ring, SPW_KICKS, 1);
+    if (sendto(ring->xsk, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) return 0;
+    if (errno != EAGAIN && errno != EBUSY && errno != ENOBUFS && errno != EINTR) return errno;
+    if (spw_taken(ring)) return 0;
+    if (errno != EINTR) spw_reap(ring);
+  }
+  return 0;
+}

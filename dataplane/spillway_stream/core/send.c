@@ -1,0 +1,254 @@
+/* Reserve frames, hand them over: prepared before they are due, so that at the time itself only the kick is left. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core.h"
+
+#define SHORTEST_RAW 14
+#define RAW_LINK_BYTES 22 /* Ethernet and two VLAN tags: what a raw frame has beside what the MTU counts */
+#define ROOM_TIMEOUT_NS SECOND_NS
+#define ASK_NS (50 * MILLISECOND_NS)
+
+struct batch {
+  uint32_t at, count; /* descriptors */
+  uint32_t last;      /* whether it ends the send: RTP's marker goes there */
+  uint64_t bytes, bits;
+};
+
+static int misuse(struct spw_error *error, const char *what) { return spw_fail(error, SPW_MISUSE, EINVAL, "%s", what); }
+
+static int usable(struct spw_ring *ring, struct spw_error *error) {
+  if (ring->shut) return misuse(error, "the ring is closed");
+  int lost = atomic_load(&ring->lost);
+  if (!lost) return 0;
+  pthread_mutex_lock(&ring->lost_lock);
+  spw_fail(error, SPW_LOST, lost, "%s", ring->lost_text);
+  pthread_mutex_unlock(&ring->lost_lock);
+  return -1;
+}
+
+static int not_ready(const struct spw_ring *ring, struct spw_error *error) {
+  spw_fail(error, SPW_NOT_READY, 0, "%s", ring->header.reason);
+  error->state = ring->header.state;
+  return -1;
+}
+
+/* ---- waiting for room -------------------------------------------------------------------------------------------------- */
+
+struct patience {
+  uint64_t deadline_ns, asked_ns;
+  uint32_t turns;
+};
+
+static struct patience patience_of(int64_t timeout_ns) {
+  uint64_t now_ns = spw_now_ns();
+  return (struct patience){timeout_ns < 0 ? UINT64_MAX : now_ns + (uint64_t)timeout_ns, now_ns, 0};
+}
+
+/* Kick, reap, and let a moment pass. Returns 1 when the time is over, -1 with *error when there is no sense in waiting. */
+static int wait_a_moment(struct spw_ring *ring, struct patience *patience, struct spw_error *error) {
+  uint64_t now_ns = spw_now_ns();
+  struct timespec pause = {0, 50000};
+  if (now_ns >= patience->deadline_ns) return 1;
+  if (now_ns - patience->asked_ns > ASK_NS) {
+    patience->asked_ns = now_ns;
+    if (ring->interrupted && ring->interrupted(ring->context))
+      return spw_fail(error, SPW_INTERRUPTED, EINTR, "interrupted while waiting for frames");
+    if (usable(ring, error) != 0) return -1;
+  }
+  int number = spw_kick(ring);
+  spw_follow_page(ring);
+  if (ring->header.state != SPW_READY && !ring->drop_when_not_ready) return not_ready(ring, error);
+  if (number && number != ENETDOWN) return spw_fail(error, SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
+  if (patience->turns++ > 16) nanosleep(&pause, NULL);
+  spw_reap(ring);
+  return 0;
+}
+
+int spw_reserve(struct spw_ring *ring, uint32_t n, int64_t timeout_ns, uint32_t *first, struct spw_error *error) {
+  if (usable(ring, error) != 0) return -1;
+  if (n == 0 || n > ring->frames / 2) return misuse(error, "reserve: from one frame to half of all");
+  if (ring->head + n > ring->frames) ring->head = 0;
+  spw_reap(ring);
+  if (memchr(ring->busy + ring->head, 1, n)) {
+    struct patience patience = patience_of(timeout_ns);
+    spw_count(ring, SPW_STARVED, 1);
+    while (memchr(ring->busy + ring->head, 1, n)) {
+      int over = wait_a_moment(ring, &patience, error);
+      if (over < 0) return -1;
+      if (over) {
+        spw_fail(error, SPW_RING_FULL, EAGAIN, "%u of %u frames are with the card", ring->in_flight, ring->frames);
+        error->size = n;
+        error->limit = ring->frames - ring->in_flight;
+        return -1;
+      }
+    }
+  }
+  ring->reserved = n;
+  *first = ring->head;
+  return 0;
+}
+
+uint32_t spw_drain(struct spw_ring *ring, int64_t timeout_ns) {
+  struct patience patience = patience_of(timeout_ns);
+  struct timespec pause = {0, 50000};
+  spw_reap(ring);
+  while (ring->in_flight && spw_now_ns() < patience.deadline_ns) {
+    (void)spw_kick(ring);
+    spw_reap(ring);
+    if (ring->in_flight && patience.turns++ > 16) nanosleep(&pause, NULL);
+  }
+  return ring->in_flight;
+}
+
+/* ---- one batch --------------------------------------------------------------------------------------------------------- */
+
+static int too_long(struct spw_error *error, uint32_t index, uint32_t size, uint32_t limit) {
+  spw_fail(error, SPW_FRAME_TOO_LONG, EMSGSIZE, "frame %u has %u bytes, the link takes %u", index, size, limit);
+  error->index = index;
+  error->size = size;
+  error->limit = limit;
+  return -1;
+}
+
+static void describe(struct spw_ring *ring, struct batch *batch, uint32_t i, uint32_t index, uint32_t frame_bytes) {
+  struct xdp_desc *descriptor = xsk_ring_prod__tx_desc(&ring->tx, batch->at + i);
+  descriptor->addr = (uint64_t)index << ring->frame_shift;
+  descriptor->len = frame_bytes;
+  descriptor->options = 0;
+  batch->bytes += frame_bytes;
+}
+
+static int prepare_raw(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
+  uint32_t limit = 1u << ring->frame_shift;
+  if (ring->header.mtu + RAW_LINK_BYTES < limit) limit = ring->header.mtu + RAW_LINK_BYTES;
+  for (uint32_t i = 0; i < batch->count; i++) {
+    uint32_t index = ring->head + i, size = how->size ? how->size : ring->lengths[index];
+    if (size > limit || size < SHORTEST_RAW) return too_long(error, index, size, limit);
+    ring->versions[index] = 0;
+    describe(ring, batch, i, index, size);
+  }
+  batch->bits = (batch->bytes - SHORTEST_RAW * (uint64_t)batch->count) * 8;
+  return 0;
+}
+
+static int prepare_packets(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
+  uint32_t limit = spw_payload_limit(ring);
+  for (uint32_t i = 0; i < batch->count; i++) {
+    uint32_t index = ring->head + i, size = how->size ? how->size : ring->lengths[index];
+    if (size > limit) return too_long(error, index, size, limit);
+    if (ring->rtp.use) spw_write_rtp(ring, index, how->timestamp, how->marker && batch->last && i + 1 == batch->count);
+    spw_write_header(ring, index, size);
+    describe(ring, batch, i, index, ring->header.bytes + size);
+  }
+  batch->bits = (batch->bytes - (uint64_t)ring->header.ip_at * batch->count) * 8;
+  return 0;
+}
+
+/* Headers and descriptors of the next batch. RTP's sequence numbers and identifications are used up only when it goes. */
+static int prepare(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
+  uint16_t sequence = ring->rtp.sequence;
+  uint32_t ident = ring->ident;
+  batch->bytes = batch->bits = 0;
+  if ((how->raw ? prepare_raw : prepare_packets)(ring, batch, how, error) == 0) return 0;
+  ring->rtp.sequence = sequence;
+  ring->ident = ident;
+  return -1;
+}
+
+static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct spw_error *error) {
+  struct patience patience = patience_of(ROOM_TIMEOUT_NS);
+  while (xsk_ring_prod__reserve(&ring->tx, batch->count, &batch->at) != batch->count) {
+    int over = wait_a_moment(ring, &patience, error);
+    if (over > 0) spw_fail(error, SPW_RING_FULL, EAGAIN, "the card takes nothing from the TX ring");
+    if (over) return -1;
+  }
+  return 0;
+}
+
+static void give_back(struct spw_ring *ring, const struct batch *batch) { ring->tx.cached_prod -= batch->count; }
+
+static void advance(struct spw_ring *ring, uint32_t count) {
+  ring->head = ring->head + count == ring->frames ? 0 : ring->head + count;
+  ring->reserved -= count;
+}
+
+static int hand_over(struct spw_ring *ring, const struct batch *batch, struct spw_error *error) {
+  memset(ring->busy + ring->head, 1, batch->count);
+  ring->in_flight += batch->count;
+  xsk_ring_prod__submit(&ring->tx, batch->count);
+  advance(ring, batch->count);
+  spw_count(ring, SPW_PACKETS, batch->count);
+  spw_count(ring, SPW_BYTES, batch->bytes);
+  spw_count(ring, SPW_BATCHES, 1);
+  error->sent += batch->count;
+  int number = spw_kick(ring);
+  if (!number || ring->drop_when_not_ready) return 0;
+  spw_fail(error, SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
+  if (number == ENETDOWN || number == ENXIO) {
+    error->code = SPW_NOT_READY;
+    error->state = number == ENXIO ? SPW_GONE : SPW_LINK_DOWN;
+  }
+  return -1;
+}
+
+/* Bits of a batch that is not prepared, for the schedule. */
+static uint64_t bits_of(const struct spw_ring *ring, uint32_t count, const struct spw_send_how *how) {
+  uint64_t bytes = (uint64_t)(how->raw ? 0 : ring->header.bytes - ring->header.ip_at) * count;
+  for (uint32_t i = 0; i < count; i++) bytes += how->size ? how->size : ring->lengths[ring->head + i];
+  return bytes * 8;
+}
+
+/* The link takes nothing now. Returns 1 if the batch counts as refused and the schedule goes on, -1 with *error if not. */
+static int turn_away(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
+  if (!ring->drop_when_not_ready) return not_ready(ring, error);
+  batch->bits = bits_of(ring, batch->count, how);
+  spw_count(ring, SPW_REFUSED_PACKETS, batch->count);
+  advance(ring, batch->count);
+  return 1;
+}
+
+/* Prepare, wait, hand over. Returns 0 if it went, 1 if it was dropped, -1 with *error. */
+static int send_batch(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
+  uint64_t due_ns;
+  spw_follow_page(ring);
+  bool ready = ring->header.state == SPW_READY;
+  if (!ready && !ring->drop_when_not_ready) return not_ready(ring, error);
+  if (ready && take_descriptors(ring, batch, error) != 0) return -1;
+  uint32_t version = ring->header.version;
+  if (ready && prepare(ring, batch, how, error) != 0) return give_back(ring, batch), -1;
+  if (spw_wait_due(ring, &due_ns) != 0) {
+    if (ready) give_back(ring, batch);
+    return spw_fail(error, SPW_INTERRUPTED, EINTR, "interrupted while waiting for the schedule");
+  }
+  uint64_t handed_ns = spw_now_ns();
+  spw_follow_page(ring);
+  int outcome = 0;
+  if (!ready || ring->header.state != SPW_READY) {
+    if (ready) give_back(ring, batch);
+    outcome = turn_away(ring, batch, how, error);
+  } else {
+    if (ring->header.version != version && prepare(ring, batch, how, error) != 0) return give_back(ring, batch), -1;
+    outcome = hand_over(ring, batch, error);
+  }
+  spw_went(ring, batch->count, batch->bits, due_ns, handed_ns);
+  return outcome;
+}
+
+int spw_send(struct spw_ring *ring, uint32_t n, const struct spw_send_how *how, uint32_t *sent, struct spw_error *error) {
+  *sent = error->sent = 0;
+  if (usable(ring, error) != 0) return -1;
+  if (n > ring->reserved) return misuse(error, "send: more frames than are reserved");
+  spw_reap(ring);
+  spw_begin(ring, how->at_tai_ns);
+  while (n) {
+    struct batch batch = {.count = n < ring->batch ? n : ring->batch};
+    batch.last = batch.count == n;
+    int outcome = send_batch(ring, &batch, how, error);
+    *sent = error->sent;
+    if (outcome < 0) return -1;
+    n -= batch.count;
+  }
+  return 0;
+}
