@@ -91,6 +91,11 @@ class NetnsPair:
             path = Path(f"/sys/class/net/{self.peer}/queues/tx-{each}/xps_cpus")
             path.write_text(everything if each == queue_id else "0")
 
+    def peer_listen(self) -> Listener:
+        """Collect what the card sent, as it reaches the other end from now on."""
+        with inside(self.peer_net):
+            return Listener(self.peer)
+
     def listen(self) -> Listener:
         """Collect what reaches the node's kernel on the card from now on."""
         return Listener(self.ifname)

@@ -41,8 +41,9 @@ class RingState(StrEnum):
 class RingCounters:
     """What the applications that held this ring counted, summed since it was first opened. They may lie of their own.
 
-    late: packets over 1 ms behind their schedule. holes: times the host took the core away from the pacer for over 200 us.
-    invalid: packets that the library refused.
+    ring_empty, invalid: as the kernel told them. late: packets over 1 ms behind their schedule, late_outside_holes those that
+    no hole explains; holes: times the host took the core away from the pacer for over 200 us. refused: packets not sent for the
+    link's state or the MTU. starved: times when fewer frames were free than asked for.
     """
 
     packets: int = 0
@@ -51,8 +52,26 @@ class RingCounters:
     kicks: int = 0
     ring_empty: int = 0
     late: int = 0
+    late_outside_holes: int = 0
     holes: int = 0
     invalid: int = 0
+    refused: int = 0
+    starved: int = 0
+    video_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RingPeaks:
+    """What the present holder measured: the worst so far, and the machine's steal time since it began.
+
+    vrx_packets, cinst_packets: of a video source, ST 2110-21.
+    """
+
+    latest_ns: int = 0
+    longest_hole_ns: int = 0
+    steal_ns: int = 0
+    vrx_packets: int = 0
+    cinst_packets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +124,6 @@ class RingStatus:
     counters: RingCounters = field(default_factory=RingCounters)
     kernel: KernelCounters = field(default_factory=KernelCounters)
     jitter: JitterQuantiles = field(default_factory=JitterQuantiles)
+    peaks: RingPeaks = field(default_factory=RingPeaks)
     packets_per_second: float = 0.0
     bits_per_second: float = 0.0

@@ -1,0 +1,102 @@
+"""Open a ring on its queue in the mode that was asked for, or say in the kernel's own words why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spillway_crds.errors import Conflict, KernelError, NotSupported, Transient
+from spillway_crds.streams import BindMode
+from spillway_dataplane.kernel.ways import link_named
+from spillway_dataplane.kernel.xsk import XDP_COPY, XDP_ZEROCOPY, RingShape, Xsk, open_xsk
+from spillway_dataplane.stream.model import RingOrder
+
+SYS_NET = Path("/sys/class/net")
+FILL_FRAMES = 64  # what a card receives into, should it receive anything on a queue in zero copy
+NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}  # as the kernel writes it; Python knows the number as ENOTSUP
+ZERO_COPY_REFUSED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPROTONOSUPPORT})
+
+Refusal = Callable[[str, int], str | None]  # of zero copy on (interface, queue): why not, None when nothing speaks against it
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A ring that the kernel gave. mode: COPY or ZERO_COPY, as the kernel says it. note: why it is not what was preferred."""
+
+    xsk: Xsk
+    ifindex: int
+    mode: BindMode
+    note: str = ""
+
+
+def bind_ring(order: RingOrder, refusal: Refusal) -> Bound:
+    """Open a ring.
+
+    Raises Transient while there is no such interface, NotSupported for a queue or mode that cannot be had, Conflict while
+    another socket holds the queue, KernelError for everything else.
+    """
+    link = link_named(order.interface)
+    if link is None:
+        raise Transient(operation="open ring", detail=f"there is no interface {order.interface} on this node now")
+    _check_queue(order)
+    if order.parameters.bind_mode is BindMode.COPY:
+        return _copied(order, link.ifindex)
+    why = refusal(order.interface, order.queue) or ""
+    if not why:
+        try:
+            return _zero_copied(order, link.ifindex)
+        except _Refused as refused:
+            why = str(refused)
+    if order.parameters.bind_mode is BindMode.ZERO_COPY:
+        raise NotSupported(subject=f"zero copy on {order.interface} queue {order.queue}", detail=why)
+    return _copied(order, link.ifindex, f"no zero copy: {why}")
+
+
+class _Refused(Exception):
+    """The kernel cannot do zero copy there."""
+
+
+def _zero_copied(order: RingOrder, ifindex: int) -> Bound:
+    xsk = _open(order, ifindex, XDP_ZEROCOPY, FILL_FRAMES)
+    xsk.fill()
+    return Bound(xsk, ifindex, BindMode.ZERO_COPY)
+
+
+def _copied(order: RingOrder, ifindex: int, note: str = "") -> Bound:
+    return Bound(_open(order, ifindex, XDP_COPY, 0), ifindex, BindMode.COPY, note)
+
+
+def _open(order: RingOrder, ifindex: int, flags: int, fill_frames: int) -> Xsk:
+    try:
+        return open_xsk(ifindex, order.queue, shape_of(order, fill_frames), flags)
+    except OSError as error:
+        number, operation = error.errno or 0, str(error.args[1])
+        said = f"{operation}: {NAMES.get(number, number)} ({os.strerror(number)})"
+        if flags & XDP_ZEROCOPY and number in ZERO_COPY_REFUSED:
+            raise _Refused(said) from error
+        if number == errno.EBUSY:
+            owner = f"another AF_XDP socket holds the queue: {said}"
+            raise Conflict(subject=f"{order.interface} queue {order.queue}", owner=owner) from error
+        raise KernelError(errno=number, operation=operation, ifname=order.interface, detail=os.strerror(number)) from error
+
+
+def shape_of(order: RingOrder, fill_frames: int = 0) -> RingShape:
+    """Size a ring: as many frames again as the ring has slots, so that half can be written while the other half is sent."""
+    size = order.parameters.ring
+    return RingShape(
+        frames=2 * size.descriptors,
+        frame_bytes=size.frame_bytes,
+        tx_slots=size.descriptors,
+        completion_slots=2 * size.descriptors,
+        fill_slots=FILL_FRAMES,
+        fill_frames=fill_frames,
+    )
+
+
+def _check_queue(order: RingOrder) -> None:
+    queues = len(list((SYS_NET / order.interface / "queues").glob("tx-*")))
+    if order.queue >= queues:
+        raise NotSupported(subject=f"{order.interface} queue {order.queue}", detail=f"the interface has {queues} TX queues")

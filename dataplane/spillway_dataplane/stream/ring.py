@@ -1,0 +1,298 @@
+"""One ring as its node keeps it: the kernel's socket, the two pages, what was counted. No clients here; server.py has them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from spillway_crds.errors import SpillwayError
+from spillway_crds.streams import BindMode
+from spillway_dataplane.kernel.xsk import Xsk, adopt_xsk, memory_inode, socket_cookie
+from spillway_dataplane.stream.binding import Bound, Refusal, bind_ring
+from spillway_dataplane.stream.counting import Counting
+from spillway_dataplane.stream.model import KernelCounters, RingOrder, RingState, RingStatus
+from spillway_dataplane.stream.pages import HeaderPage, ReportPage, page_of
+from spillway_dataplane.stream.record import RingRecord, boot_id, read_record, remove_record, write_record
+from spillway_dataplane.stream.way import Way
+from spillway_stream.wire import Bind, RingOffer, encode_ring
+
+STARTING = Way(RingState.STARTING, "the ring is not open yet")
+RECORD_EVERY_S = 10.0
+MODULUS = 1 << 32
+
+
+class KeptRing:
+    """A ring, bound or wanted. Any thread may call; nothing here waits for an application.
+
+    generation: counts the kernel sockets that this ring has had; a holder of an earlier one holds nothing.
+    """
+
+    def __init__(self, order: RingOrder, refusal: Refusal) -> None:
+        """Make the pages. The kernel is not asked before `bind` or `adopt`."""
+        self.order = order
+        self.generation = 0
+        self._refusal = refusal
+        self._binding, self._lock = threading.Lock(), threading.Lock()
+        self._bound: Bound | None = None
+        self._closed = False
+        self._trouble = ""
+        self._way, self._shown = STARTING, STARTING
+        self._page, self._report = HeaderPage(), ReportPage()
+        self._record = read_record(order.directory)
+        self._counting = _counted(self._record)
+        self._recorded_at = 0.0
+
+    @property
+    def remembered(self) -> bool:
+        """Whether this ring was open earlier since boot: an application may hold it and bring it back."""
+        return self._record is not None
+
+    @property
+    def bound(self) -> bool:
+        """Whether the kernel has given the queue to this ring."""
+        return self._bound is not None
+
+    def bind(self) -> None:
+        """Open the ring unless it is open. Raises as `bind_ring`."""
+        with self._binding:
+            if self._bound is not None or self._closed:
+                return
+            try:
+                bound = bind_ring(self.order, self._refusal)
+            except SpillwayError as error:
+                self._trouble = str(error)
+                raise
+            self._take(bound, _counted(self._record).next_holder())
+
+    def adopt(self, xsk_fd: int, umem_fd: int) -> bool:
+        """Take over the ring that an application held while its node's driver was away. False if it is not this ring.
+
+        Known again by the numbers that the kernel gave to socket and memory, which nobody else's can have.
+        """
+        with self._binding:
+            record = self._record
+            if self._bound is not None or self._closed or record is None or socket_cookie(xsk_fd) != record.cookie:
+                return False
+            if memory_inode(umem_fd, record.shape.umem_bytes) != record.umem_inode:
+                return False
+            try:
+                xsk = adopt_xsk(xsk_fd, umem_fd, record.shape)
+            except OSError:
+                return False
+            mode = BindMode.ZERO_COPY if xsk.zero_copy else BindMode.COPY
+            self._take(Bound(xsk, record.ifindex, mode, record.note), _counted(record))
+            return True
+
+    def is_this(self, xsk_fd: int) -> bool:
+        """Whether a descriptor is this ring's socket."""
+        with self._lock:
+            return self._bound is not None and socket_cookie(xsk_fd) == self._bound.xsk.cookie
+
+    def _take(self, bound: Bound, counting: Counting) -> None:
+        with self._lock:
+            self._bound, self._counting, self._trouble = bound, counting, ""
+            self.generation += 1
+            self._write_record()
+            self._show()
+
+    def lose(self, why: str) -> None:
+        """Give up a socket that is of no use any more; the ring is wanted again."""
+        with self._binding, self._lock:
+            if self._bound is None:
+                return
+            self._bound.xsk.close()
+            self._bound, self._trouble = None, why
+            self._counting = self._counting.next_holder()
+            self.generation += 1
+            self._forget()
+            self._show()
+
+    def _forget(self) -> None:
+        """No application can bring back what is lost, but what was counted stays."""
+        if self._record is not None:
+            self._record = replace(self._record, cookie=0, umem_inode=0, **self._counting.kept())
+            self._save()
+
+    def offer(self, *, resumed: bool) -> tuple[bytes, tuple[int, ...]] | None:
+        """Return the message that hands the ring over, and copies of its descriptors to send and close. None while unbound.
+
+        Copies, because another thread may lose the ring meanwhile, and a number that is used again must never reach a client.
+        """
+        with self._lock:
+            if self._bound is None:
+                return None
+            if not resumed:
+                self._counting = self._counting.next_holder()
+                self._report.clear()
+                self._write_record()
+            xsk = self._bound.xsk
+            shared = (xsk.fd, xsk.umem_fd, self._page.fd, self._report.fd)
+            return encode_ring(self._offer(self._bound)), _copies(shared)
+
+    def _offer(self, bound: Bound) -> RingOffer:
+        shape, parameters = bound.xsk.shape, self.order.parameters
+        return RingOffer(
+            ifindex=bound.ifindex,
+            queue=self.order.queue,
+            frame_bytes=shape.frame_bytes,
+            frames=shape.frames,
+            tx_descriptors=shape.tx_slots,
+            completion_descriptors=shape.completion_slots,
+            fill_descriptors=shape.fill_slots,
+            bind=Bind.ZERO_COPY if bound.mode is BindMode.ZERO_COPY else Bind.COPY,
+            batch=parameters.ring.batch,
+            flags=0,
+            umem_bytes=shape.umem_bytes,
+            packets_per_second=parameters.pacing.packets_per_second or 0,
+            bits_per_second=parameters.pacing.bits_per_second or 0,
+            interface=self.order.interface,
+            stream=self.order.label,
+        )
+
+    def released(self) -> None:
+        """Look at what a holder left. Indices that no order of events could have left make the ring useless to the next."""
+        with self._lock:
+            disordered = self._bound is not None and _disordered(self._bound.xsk)
+        if disordered:
+            self.lose("its holder left the ring's indices in disorder: it is opened anew")
+
+    def follow(self, way: Way) -> None:
+        """Show where packets go now. An interface that went, or came back as another, takes its rings along."""
+        with self._lock:
+            self._way = way
+            stale = self._bound is not None and way.ifindex != self._bound.ifindex
+        if stale:
+            self.lose(f"the interface {self.order.interface} left the node")
+        with self._lock:
+            self._show()
+
+    def _show(self) -> None:
+        if self._closed:
+            return
+        self._shown = self._way if self._bound is not None else self._unbound()
+        self._page.write(page_of(self._shown))
+
+    def _unbound(self) -> Way:
+        state = RingState.GONE if self.generation else RingState.STARTING
+        return Way(state, self._trouble or STARTING.reason)
+
+    def sample(self, now_s: float) -> None:
+        """Read report and kernel. now_s: monotonic."""
+        with self._lock:
+            if self._closed:
+                return
+            report = self._report.read()
+            if report is not None:
+                self._counting = self._counting.read(report, now_s)
+            if now_s - self._recorded_at >= RECORD_EVERY_S and self._counting.kept() != self._recorded():
+                self._recorded_at = now_s
+                self._write_record()
+
+    def _recorded(self) -> object:
+        return {"before": self._record.before, "seen": self._record.seen} if self._record else None
+
+    def _write_record(self) -> None:
+        if self._bound is None:
+            return
+        xsk, bound = self._bound.xsk, self._bound
+        self._record = RingRecord(
+            boot_id=boot_id(),
+            ifindex=bound.ifindex,
+            cookie=xsk.cookie,
+            umem_inode=xsk.umem_inode,
+            shape=xsk.shape,
+            note=bound.note,
+            **self._counting.kept(),
+        )
+        self._save()
+
+    def _save(self) -> None:
+        assert self._record is not None
+        with suppress(OSError):  # a full disk must not stop a stream; without the file a restart cannot adopt it
+            write_record(self.order.directory, self._record)
+
+    def status(self, *, holder: str = "", waiting: int = 0) -> RingStatus:
+        """Say how the ring does, read back from the kernel."""
+        with self._lock:
+            way, bound, counting = self._shown, self._bound, self._counting
+            status = RingStatus(
+                key=self.order.key,
+                label=self.order.label,
+                interface=self.order.interface,
+                queue=self.order.queue,
+                state=way.state,
+                reason=way.reason,
+                ifindex=way.ifindex,
+                mac=way.mac.hex(":"),
+                mtu_bytes=way.mtu_bytes,
+                source=str(way.source or ""),
+                next_hop=str(way.next_hop.address) if way.next_hop else "",
+                next_hop_mac=way.next_hop_mac.hex(":"),
+                holder=holder,
+                waiting=waiting,
+                **counting.shown(),
+            )
+            return _with_kernel(status, bound) if bound is not None else status
+
+    def close(self) -> None:
+        """Give the ring up. A holder keeps its descriptors; its page says that the claim is gone."""
+        self._end(Way(RingState.GONE, "the claim was given back"))
+        remove_record(self.order.directory)
+
+    def leave(self) -> None:
+        """Leave the ring to who holds it, for the next process of this node to adopt."""
+        with self._lock:
+            self._write_record()
+        self._end(None)
+
+    def _end(self, last: Way | None) -> None:
+        with self._binding, self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._bound is not None:
+                self._bound.xsk.close()
+            self._bound = None
+            if last is not None:
+                self._page.write(page_of(last))
+            self._page.close()
+            self._report.close()
+
+
+def _counted(record: RingRecord | None) -> Counting:
+    return Counting(record.before, record.seen) if record is not None else Counting()
+
+
+def _with_kernel(status: RingStatus, bound: Bound) -> RingStatus:
+    statistics, shape = bound.xsk.statistics(), bound.xsk.shape
+    return replace(
+        status,
+        bind_mode=bound.mode,
+        bind_note=bound.note,
+        completed=bound.xsk.indices().completion_producer != 0,
+        frames=shape.frames,
+        umem_bytes=shape.umem_bytes,
+        kernel=KernelCounters(tx_invalid_descriptors=statistics[2], tx_ring_empty_descriptors=statistics[5]),
+    )
+
+
+def _disordered(xsk: Xsk) -> bool:
+    at, shape = xsk.indices(), xsk.shape
+    sent = (at.tx_producer - at.tx_consumer) % MODULUS
+    completed = (at.completion_producer - at.completion_consumer) % MODULUS
+    return sent > shape.tx_slots or completed > shape.completion_slots
+
+
+def _copies(descriptors: Iterable[int]) -> tuple[int, ...]:
+    made: list[int] = []
+    try:
+        for each in descriptors:
+            made.append(os.dup(each))  # noqa: PERF401 - what was made is closed when the next cannot be
+    except OSError:
+        for each in made:
+            os.close(each)
+        raise
+    return tuple(made)
