@@ -87,6 +87,7 @@ class MemoryApi:
     objects: dict[str, Raw] = field(default_factory=dict)
     applied: list[tuple[str, Raw]] = field(default_factory=list)
     fail: int = 0
+    refused: int = 0
     version: int = 1
     watches: list[queue.Queue[Raw | None]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -113,6 +114,9 @@ class MemoryApi:
         assert manager == "spillway-streams"
         with self.lock:
             raw = {**body}
+            if path.endswith("/status") and path.removesuffix("/status") not in self.objects:
+                self.refused += 1
+                raise ApiRefused(operation=f"PATCH {path}", status=404, detail="not found")
             self.applied.append((path, raw))
             if path.endswith("/status"):
                 self.objects[path.removesuffix("/status")]["status"].update(raw["status"])
