@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from random import Random
 
-from spillway_crds.failsafe import FailsafeFlow, PeerEntry
+from spillway_crds.failsafe import FailsafeFlow, PeerEntry, Peers
 from spillway_crds.filters import Match, PortRange, Prefix
 from spillway_dataplane.filter.program import ProgramSpec
 
@@ -85,7 +85,7 @@ def _aims_at_flow(flow: FailsafeFlow, peers: tuple[PeerEntry, ...]) -> Iterator[
     """Once by the local port, once by the remote one, from a peer of either family."""
     known = [entry.prefix for entry in peers if entry.peers & flow.peers]
     for version in (4, 6):
-        sources = _inside(tuple(known), version)
+        sources = _inside(tuple(known), version) + (_near_link_locals(version) if flow.peers & Peers.LINK_LOCAL else ())
         icmp = tuple((kind, code or 0) for kind, code in flow.icmp)
         for local in (flow.local_ports, ()) if flow.local_ports else ((),):
             remote = () if local else flow.remote_ports
@@ -97,6 +97,10 @@ def _aims_at_flow(flow: FailsafeFlow, peers: tuple[PeerEntry, ...]) -> Iterator[
 def _inside(prefixes: tuple[Prefix, ...], version: int) -> tuple[int, ...]:
     mine = [prefix for prefix in prefixes if prefix.version == version]
     return tuple(int(address) for prefix in mine for address in (prefix.network_address, prefix.broadcast_address))
+
+
+def _near_link_locals(version: int) -> tuple[int, ...]:
+    return tuple(address for prefix in LINK_LOCALS if prefix.version == version for address in _edges(prefix))
 
 
 def _edges(prefix: Prefix) -> Iterator[int]:
