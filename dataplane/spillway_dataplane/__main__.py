@@ -1,4 +1,4 @@
-"""`python -m spillway_dataplane`: the dataplane agent of one node, as the DaemonSet starts it."""
+"""`python -m spillway_dataplane`: the agent of one node, as the DaemonSet starts it; with `streams`, its driver of streams."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ def make_agent(settings: Settings) -> Agent:
 
 def main() -> int:
     """Run until SIGTERM."""
+    if sys.argv[1:] == ["streams"]:
+        from spillway_dataplane.dra.main import main as streams  # noqa: PLC0415 - gRPC is nothing that the agent needs
+
+        return streams()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = read_settings(os.environ)
