@@ -27,17 +27,24 @@ from spillway_stream.pages import Page as HeaderPage
 from spillway_stream.wire import MESSAGE_BYTES, MessageType, RingOffer, decode_refused, decode_ring, encode_hello, open_message
 
 AF_XDP = 44
+opened: list[HeldRing | socket.socket] = []  # by the present test, for its end
 Message = tuple[MessageType, bytes, tuple[int, ...]]
 
 
+def close_opened() -> None:
+    while opened:
+        opened.pop().close()
+
+
 def connect(directory: Path) -> socket.socket:
-    opened = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    opened.append(connection)
     connection.settimeout(10)
     try:
-        connection.connect(f"/proc/self/fd/{opened}/ring.sock")
+        connection.connect(f"/proc/self/fd/{folder}/ring.sock")
     finally:
-        os.close(opened)
+        os.close(folder)
     return connection
 
 
@@ -90,6 +97,7 @@ class HeldRing:
         self.memory = self._map(umem, self.offer.umem_bytes)
         self.page_memory = self._map(page, PAGE.size, access=mmap.PROT_READ)
         self.report_memory = self._map(report, REPORT_BYTES)
+        opened.append(self)
 
     def _map(self, descriptor: int, length: int, offset: int = 0, access: int = mmap.PROT_READ | mmap.PROT_WRITE) -> mmap.mmap:
         made = mmap.mmap(descriptor, length, mmap.MAP_SHARED, access, offset=offset)

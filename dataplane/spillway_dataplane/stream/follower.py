@@ -61,10 +61,13 @@ class Follower:
 
     def close(self) -> None:
         """End the thread."""
+        if self._stop < 0:
+            return
         os.eventfd_write(self._stop, 1)
         self._thread.join()
         self._news.close()
         os.close(self._stop)
+        self._stop = -1
 
     def _run(self) -> None:
         used_s = time.monotonic()

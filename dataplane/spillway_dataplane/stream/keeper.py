@@ -146,7 +146,7 @@ class RingKeeper:
         return kept.ring.status(holder=holder, waiting=waiting)
 
     def stop(self) -> None:
-        """Leave every ring to the applications that hold it, for the next process to adopt."""
+        """Leave every ring to the applications that hold it, for the next process to adopt. Afterwards nothing can be opened."""
         self._follower.close()
         with self._lock:
             kept, self._kept = tuple(self._kept.values()), {}

@@ -63,7 +63,9 @@ class KeptRing:
             try:
                 bound = bind_ring(self.order, self._refusal)
             except SpillwayError as error:
-                self._trouble = str(error)
+                with self._lock:
+                    self._trouble = str(error)
+                    self._show()
                 raise
             self._take(bound, _counted(self._record).next_holder())
 

@@ -46,7 +46,7 @@ class RingServer:
         self._holder: Client | None = None
         self._waiting: list[Client] = []
         self._seats = ("", 0)  # holder and number of those who wait, for other threads
-        self._window_s, self._accepted, self._bind_at_s = 0.0, 0, 0.0
+        self._window_s, self._accepted, self._tried_s = 0.0, 0, 0.0
         self._thread = threading.Thread(target=self._run, name=f"ring {ring.order.interface}-tx{ring.order.queue}", daemon=True)
         self._thread.start()
 
@@ -121,8 +121,8 @@ class RingServer:
         return self._accepted < ACCEPTS_A_SECOND
 
     def _look(self, now_s: float) -> None:
-        if self._wanted and now_s >= self._bind_at_s:
-            self._bind_at_s = now_s + (RETRY_EVERY_S if self._waiting else LOOK_EVERY_S)
+        if self._wanted and now_s - self._tried_s >= (RETRY_EVERY_S if self._waiting else LOOK_EVERY_S):
+            self._tried_s = now_s
             with suppress(SpillwayError):  # it stands in the ring's reason
                 self.ring.bind()
         self._end_stale_holder()
@@ -209,6 +209,7 @@ class RingServer:
             close_all(descriptors)
         client.generation = generation
         self._holder = client
+        self._tell_waiting()
 
     def _end_stale_holder(self) -> None:
         if self._holder is not None and self._holder.generation != self.ring.generation:
@@ -228,7 +229,8 @@ class RingServer:
             self._holder = None
             self.ring.released()
             self._hand_over()
-            self._tell_waiting()
+            if self._holder is None:
+                self._tell_waiting()
 
     def _tell_waiting(self) -> None:
         for client in tuple(self._waiting):
