@@ -6,7 +6,7 @@ CLUSTER := $(PYTHON) -m tests.cluster
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
 NODES ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all unit kernel e2e long fuzz bench lint image cluster-up cluster-down clean
+.PHONY: help setup demo test test-all unit kernel e2e long nic-test fuzz bench lint image cluster-up cluster-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ e2e: setup ## A real API server, kubelets, Helm and floods (root)
 
 long: setup ## Only the tests marked long
 	$(PYTEST) tests -q -m long
+
+nic-test: setup ## Zero copy on the real igb and virtio_net drivers, under QEMU (root; minutes); CARD=igb runs one
+	$(PYTHON) -m tests.nic $(CARD)
 
 fuzz: setup ## Random packets against random policies, kernel against plain matcher, until stopped
 	$(PYTHON) -m tests.fuzz

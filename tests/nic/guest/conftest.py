@@ -1,0 +1,30 @@
+"""A guest has one card under test; what a check changes of it, it puts back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.nic.guest.cable import Cable, lay_cable
+
+
+@pytest.fixture(scope="session")
+def cable() -> Cable:
+    return lay_cable(os.environ["NIC_DRIVER"])
+
+
+@pytest.fixture(scope="module")
+def programmed(cable: Cable) -> Iterator[Cable]:
+    """The card with a native program that passes everything: an attach restarts its link, so once for all checks of a file."""
+    with cable.native_program():
+        yield cable
+
+
+@pytest.fixture
+def native(programmed: Cable) -> Iterator[Cable]:
+    """The card with a native program, and its table spread over all queues."""
+    programmed.spread_over(0, 1, 2, 3)
+    yield programmed
+    programmed.spread_over(0, 1, 2, 3)
