@@ -31,11 +31,15 @@ static int copy_batch(struct spw_ring *ring, const struct spw_capture *capture, 
 int spw_send_capture(struct spw_ring *ring, const struct spw_capture *capture, uint64_t first, uint64_t n, int64_t begin_ns,
                      uint32_t batch, struct spw_error *error) {
   uint64_t end = first + n;
-  while (first < end) {
+  for (uint64_t begin = first; first < end;) {
     uint32_t packets = batch_from(capture, first, end, batch), sent;
     struct spw_send_how how = {.raw = true};
     if (capture->due_ns) how.at_tai_ns = (uint64_t)begin_ns + capture->due_ns[first];
-    if (copy_batch(ring, capture, first, packets, error) || spw_send(ring, packets, &how, &sent, error)) return -1;
+    error->sent = 0;
+    if (copy_batch(ring, capture, first, packets, error) || spw_send(ring, packets, &how, &sent, error)) {
+      error->sent += (uint32_t)(first - begin); /* the caller goes on behind what went */
+      return -1;
+    }
     first += packets;
   }
   return 0;

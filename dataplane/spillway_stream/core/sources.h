@@ -70,7 +70,8 @@ struct spw_capture {
   uint64_t count;
 };
 
-/* Send frames first .. first + n - 1 of a capture as they are. begin_ns: CLOCK_TAI of the capture's beginning. */
+/* Send frames first .. first + n - 1 of a capture as they are. begin_ns: CLOCK_TAI of the capture's beginning. Returns 0, or -1
+ * with *error, whose `sent` says how many of the n went. */
 int spw_send_capture(struct spw_ring *ring, const struct spw_capture *capture, uint64_t first, uint64_t n, int64_t begin_ns,
                      uint32_t batch, struct spw_error *error);
 

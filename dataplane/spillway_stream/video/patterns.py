@@ -18,9 +18,11 @@ CELL_COLUMNS, CELL_ROWS = glyphs.COLUMNS + 1, glyphs.ROWS + 2  # a free column o
 
 
 class Pictures(Protocol):
-    """Where frames come from. stride: bytes from line to line, 0 when one line serves all."""
+    """Where frames come from."""
 
-    stride: int
+    @property
+    def stride(self) -> int:
+        """Bytes from line to line, 0 when one line serves all."""
 
     def frame(self, index: int, number: int) -> tuple[memoryview, int] | None:
         """Memory and the offset of the frame's first line in it, unchanged until the next call; None: there are no more.

@@ -1,0 +1,121 @@
+"""`python -m spillway_stream.source`: read SPILLWAY_SOURCE, take the ring, send. The package's docstring has all about it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from spillway_stream.errors import RingError
+from spillway_stream.ring import Ring, connect
+from spillway_stream.source import metrics
+from spillway_stream.source.faults import NotSupported, SourceError, Transient
+from spillway_stream.source.figures import Figures
+from spillway_stream.source.replay import CaptureSender
+from spillway_stream.source.spec import PcapSpec, SourceSpec, VideoSpec, decode
+from spillway_stream.source.studio import picture_of, profile_of
+from spillway_stream.source.video import VideoSender
+
+LOG = logging.getLogger("spillway_stream.source")
+TERMINATION = "/dev/termination-log"
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT: not an error, and nothing may catch it on the way."""
+
+
+def main() -> int:
+    """The process: 0 at the file's end or when told to stop, else the fault's exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        run(decode(os.environ.get("SPILLWAY_SOURCE", ""), os.environ.get("SPILLWAY_RING", "")))
+    except Stopped:
+        LOG.info("told to stop")
+    except SourceError as fault:
+        return _explain(fault)
+    except RingError as error:
+        return _explain(Transient(str(error)))
+    return 0
+
+
+def run(spec: SourceSpec) -> None:
+    """Send until the end. Raises SourceError, RingError, Stopped."""
+    _stay_on(spec.cpu)
+    if isinstance(spec.content, VideoSpec):  # what can be refused is refused before a ring is taken from its present holder
+        profile_of(spec.pacing)
+        picture_of(spec.content)
+    with ExitStack() as held:
+        rings = tuple(held.enter_context(_ring(path, spec)) for path in spec.rings)
+        figures = Figures(spec.stream)
+        held.enter_context(_metrics(spec.metrics_port, figures, rings))
+        _send(spec, rings, figures)
+        for ring in rings:
+            ring.drain()
+
+
+def _send(spec: SourceSpec, rings: tuple[Ring, ...], figures: Figures) -> None:
+    match spec.content:
+        case VideoSpec() as video:
+            VideoSender(spec, video, rings, figures).run()
+        case PcapSpec() as pcap:
+            CaptureSender(spec, pcap, rings[0], figures).run()
+
+
+def _ring(path: str, spec: SourceSpec) -> Ring:
+    """Video keeps its time when the link is down, and loses what it would have sent; a capture waits. Both pace themselves."""
+    video = isinstance(spec.content, VideoSpec)
+    return connect(
+        path,
+        packets_per_second=spec.pacing.packets_per_second or 0,
+        bits_per_second=spec.pacing.bits_per_second,
+        drop_when_not_ready=video,
+    )
+
+
+@contextmanager
+def _metrics(port: int, figures: Figures, rings: tuple[Ring, ...]) -> Iterator[None]:
+    def look() -> Figures:
+        figures.reports = [ring.stats for ring in rings]
+        return figures
+
+    server = metrics.serve(port, look) if port else None
+    try:
+        yield
+    finally:
+        if server:
+            server.shutdown()
+
+
+def _stay_on(cpu: int | None) -> None:
+    if cpu is None:
+        return
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError as error:
+        raise NotSupported(f"core {cpu} is none that this pod may use") from error
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _explain(fault: SourceError) -> int:
+    LOG.error("%s: %s", fault.reason, fault)
+    with contextlib.suppress(OSError):  # there is none outside Kubernetes
+        Path(os.environ.get("SPILLWAY_TERMINATION", TERMINATION)).write_text(
+            json.dumps({"reason": fault.reason, "message": str(fault)}), encoding="utf-8"
+        )
+    return fault.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

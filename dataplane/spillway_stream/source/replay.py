@@ -1,0 +1,114 @@
+"""Sends a capture: whole frames as they are, at the capture's own pace times a factor or at a given rate, none left out."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import time
+from array import array
+from fractions import Fraction
+
+from spillway_stream._ring import send_capture
+from spillway_stream.errors import NotReady
+from spillway_stream.pcap.capture import Capture, CaptureError, read_capture
+from spillway_stream.ring import Facts, Ring, tai_ns
+from spillway_stream.source.faults import InvalidIntent, NotSupported, Transient
+from spillway_stream.source.figures import Figures
+from spillway_stream.source.spec import PcapSpec, SourceSpec
+
+LOG = logging.getLogger("spillway_stream.source")
+FIELD = "source.pcap.file"
+LINK_BYTES = 22  # what a frame may have beside what the MTU counts: Ethernet and two VLAN tags
+CHUNK = 8192  # frames between two looks at what else has to be done
+AHEAD_NS = 10_000_000
+RETRY_S = 0.1
+
+
+class CaptureSender:
+    """Holds the ring as long as it runs."""
+
+    def __init__(self, spec: SourceSpec, pcap: PcapSpec, ring: Ring, figures: Figures) -> None:
+        self._ring, self._figures, self._loop = ring, figures, pcap.loop
+        self._bytes = _mapped(spec, pcap)
+        try:
+            self._capture = read_capture(self._bytes)
+        except CaptureError as error:
+            raise InvalidIntent(FIELD, f"{pcap.file}: {error}") from error
+        check_lengths(self._capture, ring.facts)
+        paced = spec.pacing.packets_per_second or spec.pacing.bits_per_second
+        self._due_ns = None if paced else scaled(self._capture.due_ns, pcap.speed)
+        self._period_ns = int(self._capture.period_ns / pcap.speed)
+        LOG.info("%d frames, %.3f s at the capture's own pace", len(self._capture), self._capture.period_ns / 1e9)
+
+    def run(self) -> None:
+        """Send the capture once, or round after round until something ends the process."""
+        begin_ns = tai_ns() + AHEAD_NS
+        while True:
+            begin_ns = self._round(begin_ns) + self._period_ns
+            self._figures.rounds += 1
+            if not self._loop:
+                return
+
+    def _round(self, begin_ns: int) -> int:
+        """One round; returns its beginning, moved on by the time in which the link took nothing."""
+        first, total = 0, len(self._capture)
+        while first < total:
+            n = min(CHUNK, total - first)
+            try:
+                self._send(first, n, begin_ns)
+                first += n
+                self._figures.ready = True
+            except NotReady as error:
+                first += error.sent
+                begin_ns += self._wait(error)
+        return begin_ns
+
+    def _send(self, first: int, n: int, begin_ns: int) -> None:
+        capture = self._capture
+        batch = self._ring.facts.batch
+        send_capture(self._ring, self._bytes, capture.at, capture.lengths, self._due_ns, first, n, begin_ns, batch)
+
+    def _wait(self, error: NotReady) -> int:
+        LOG.warning("waiting: %s", error)
+        begun_ns = time.monotonic_ns()
+        while self._ring.facts.state is not self._ring.facts.state.READY:
+            time.sleep(RETRY_S)
+        return time.monotonic_ns() - begun_ns
+
+
+def scaled(due_ns: array[int], speed: Fraction) -> array[int]:
+    """Due times at another speed: twice the speed is half the time."""
+    if speed == 1:
+        return due_ns
+    return array("Q", (each * speed.denominator // speed.numerator for each in due_ns))
+
+
+def check_lengths(capture: Capture, facts: Facts) -> None:
+    """Raises NotSupported, naming the longest frame, if the ring or the interface cannot take it."""
+    number = capture.longest
+    size = capture.lengths[number]
+    if size > facts.frame_bytes:
+        raise NotSupported(
+            f"frame {number + 1} has {size} bytes, the ring's frames take {facts.frame_bytes}: ring.frameBytes can be 4096"
+        )
+    if size > facts.mtu + LINK_BYTES:
+        raise NotSupported(
+            f"frame {number + 1} has {size} bytes, {facts.interface} takes {facts.mtu + LINK_BYTES} (MTU {facts.mtu})"
+        )
+
+
+def _mapped(spec: SourceSpec, pcap: PcapSpec) -> memoryview:
+    path = spec.files / pcap.file
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise InvalidIntent(FIELD, f"there is no {pcap.file} in the volume") from None
+    except OSError as error:
+        raise Transient(f"{FIELD}: {pcap.file}: {os.strerror(error.errno or 0).lower()}") from error
+    try:
+        if not os.fstat(fd).st_size:
+            raise InvalidIntent(FIELD, f"{pcap.file} is empty")
+        return memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+    finally:
+        os.close(fd)
