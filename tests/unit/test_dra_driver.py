@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -320,6 +321,19 @@ def test_who_ends_is_no_longer_found_by_kubelet(place: Place) -> None:
     place.stop()
     assert list((place.root / "plugins_registry").iterdir()) == []
     assert not place.settings("a").plugin_socket.exists()
+
+
+def test_sockets_of_a_killed_process_are_removed_and_those_of_a_living_one_stay(place: Place) -> None:
+    dead, living = (place.root / "plugins_registry" / f"tx-queue.spillway.dev-{name}-reg.sock" for name in ("dead", "living"))
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(dead))
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(living))
+        other.listen()
+        driver, _ = place.start(FakeKeeper())
+        eventually(lambda: driver.snapshot.acting)
+        assert (dead.exists(), living.exists()) == (False, True)
+    living.unlink()
 
 
 # ---- status ---------------------------------------------------------------------------------------------------------------

@@ -46,10 +46,16 @@ def test_a_card_that_nobody_granted_and_a_grant_without_a_card_offer_nothing() -
 
 def test_every_device_has_every_attribute() -> None:
     bare = encode_device(QueueDevice("eth1-tx1", 1, Card("eth1")))
-    full = encode_device(QueueDevice("eth1-tx1", 1, replace(CARD, zero_copy=True, numa_node=1)))
+    full = encode_device(QueueDevice("eth1-tx1", 1, replace(CARD, zero_copy=frozenset({1}), numa_node=1)))
     assert bare["attributes"].keys() == full["attributes"].keys()
     assert full["attributes"]["queue"] == {"int": 1}
     assert full["attributes"]["zeroCopy"] == {"bool": True}
+
+
+def test_zero_copy_is_a_word_about_one_queue() -> None:
+    """Of a card that can, each queue that receives something for others cannot."""
+    offer = plan_offer(GRANTS, {"eth1": replace(CARD, zero_copy=frozenset({2}))})
+    assert [encode_device(each)["attributes"]["zeroCopy"]["bool"] for each in offer.devices] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class Card:
     """One interface, as far as a transmit queue's user wants to choose by it.
 
     native: some XDP program, whoever owns it, runs in the driver: binding a ring then resets nothing. speed_mbps 0: not known.
-    zero_copy: the driver says that it can; only a completed frame proves it.
+    zero_copy: queues of which driver and tables say that they can have it; only a frame and silence prove it, once it is bound.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Card:
     driver: str = ""
     speed_mbps: int = 0
     mtu_bytes: int = 1500
-    zero_copy: bool = False
+    zero_copy: frozenset[int] = frozenset()
     numa_node: int = UNKNOWN_NUMA_NODE
     mac: str = ""
 
@@ -99,7 +99,7 @@ def encode_device(device: QueueDevice) -> dict[str, Any]:
             "driver": {"string": card.driver[:TEXT_LENGTH]},
             "speedMbps": {"int": card.speed_mbps},
             "mtu": {"int": card.mtu_bytes},
-            "zeroCopy": {"bool": card.zero_copy},
+            "zeroCopy": {"bool": device.queue in card.zero_copy},
             "numaNode": {"int": card.numa_node},
             "mac": {"string": card.mac[:TEXT_LENGTH]},
         },

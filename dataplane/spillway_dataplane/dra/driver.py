@@ -17,12 +17,14 @@ from spillway_crds.errors import Transient
 from spillway_dataplane.dra.checkpoint import Checkpoints
 from spillway_dataplane.dra.kubelet import Kubelet
 from spillway_dataplane.dra.metrics import Snapshot
+from spillway_dataplane.dra.names import QUEUE_DRIVER
 from spillway_dataplane.dra.offering import Observe, Offering
 from spillway_dataplane.dra.ports import Keeper, MakeApi
 from spillway_dataplane.dra.prepare import Claims
 from spillway_dataplane.dra.publisher import SlicePublisher
 from spillway_dataplane.dra.reporter import ClaimReporter
 from spillway_dataplane.dra.settings import StreamSettings
+from spillway_dataplane.dra.sockets import remove_dead_sockets
 from spillway_dataplane.dra.tenure import Tenure
 from spillway_dataplane.lock import NodeLock
 from spillway_dataplane.source import Inbox, LinksChanged, LockTaken, Stop
@@ -130,6 +132,8 @@ class Driver:
         """Hold again what was prepared before; only then may kubelet's calls come through."""
         checkpoints = Checkpoints(self._settings.claims, self._settings.cdi)
         checkpoints.prepare()
+        remove_dead_sockets(self._settings.registration_socket.parent, f"{QUEUE_DRIVER}-*")
+        remove_dead_sockets(self._settings.plugin, "dra-*.sock")
         offering.look(time.monotonic())
         claims = Claims(
             self._settings.node_name,
