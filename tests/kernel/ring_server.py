@@ -111,7 +111,7 @@ class RingNode:
             if self.holder in readable and self.holder is not None and not _alive(self.holder):
                 self.holder.close()
                 self.holder = None
-                if self._waiting:
+                while self._waiting and self.holder is None:
                     self.hand_out(self._waiting.pop(0))
             if self._listener in readable and self._listener is not None:
                 self._greet(self._listener.accept()[0])
@@ -135,8 +135,11 @@ class RingNode:
         return [self.opened.fd, self.opened.umem_fd, self.page_fd, self.report_fd]
 
     def hand_out(self, client: socket.socket) -> None:
-        self.holder = client
-        socket.send_fds(client, [encode_ring(self.offer)], self.fds())
+        try:
+            socket.send_fds(client, [encode_ring(self.offer)], self.fds())
+            self.holder = client
+        except BrokenPipeError:  # it waited no longer
+            client.close()
 
     def close(self) -> None:
         self.stop()

@@ -172,7 +172,7 @@ void spw_write_header(struct spw_ring *ring, uint32_t index, uint32_t payload) {
   if (header->family == 6 || ring->udp_checksum) write_udp_sum(ring, frame + header->udp_at, udp_bytes);
 }
 
-/* RTP's header in the frame, with the next sequence number. An extension is laid down once, so that applications may change it. */
+/* RTP's header in the frame, with the next sequence number. An extension is laid down once: applications may change it. */
 void spw_write_rtp(struct spw_ring *ring, uint32_t index, uint32_t timestamp, bool marker) {
   const struct header *header = &ring->header;
   uint8_t *at = ring->umem + ((size_t)index << ring->frame_shift) + header->udp_end;

@@ -1,4 +1,4 @@
-/* The schedule: when the next batch is due, waiting for it by sleep and spin, and what came of it. docs/streams/applications.md. */
+/* The schedule: when the next batch is due, waiting for it by sleep and spin, and what came of it. */
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>

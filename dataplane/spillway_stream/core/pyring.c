@@ -11,15 +11,18 @@ struct raw_ring {
 
 static PyObject *translator; /* errors.translate */
 
+/* UTF-8 as the node sent it; it may have sent anything. */
+static PyObject *to_text(const char *raw) { return PyUnicode_DecodeUTF8(raw, (Py_ssize_t)strlen(raw), "replace"); }
+
 void spw_py_raise(const struct spw_error *error) {
   if (PyErr_Occurred()) return; /* what a signal handler or a callback raised */
   if (!translator) {
-    PyErr_SetString(PyExc_RuntimeError, error->text);
+    PyErr_SetString(PyExc_RuntimeError, "errors.py is not loaded");
     return;
   }
-  PyObject *exception = PyObject_CallFunction(translator, "((iiIIKKKs))", error->code, error->sys_errno, error->state, error->sent,
-                                              (unsigned long long)error->index, (unsigned long long)error->size,
-                                              (unsigned long long)error->limit, error->text);
+  PyObject *exception = PyObject_CallFunction(translator, "((iiIIKKKN))", error->code, error->sys_errno, error->state,
+                                              error->sent, (unsigned long long)error->index, (unsigned long long)error->size,
+                                              (unsigned long long)error->limit, to_text(error->text));
   if (!exception) return;
   PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
   Py_DECREF(exception);
@@ -38,7 +41,7 @@ static int py_interrupted(void *context) {
 static void py_waiting(void *context, const char *what) {
   PyGILState_STATE state = PyGILState_Ensure();
   if (!PyErr_Occurred()) {
-    PyObject *text = PyUnicode_DecodeUTF8(what, (Py_ssize_t)strlen(what), "replace");
+    PyObject *text = to_text(what);
     PyObject *result = text ? PyObject_CallOneArg(context, text) : NULL;
     Py_XDECREF(text);
     Py_XDECREF(result); /* an exception stays and ends the wait at the next question */
@@ -234,9 +237,9 @@ static PyObject *raw_facts(struct raw_ring *self, PyObject *unused) {
   if (!ring) return NULL;
   spw_facts(ring, &facts);
   self->in_use = false;
-  return Py_BuildValue("IIIIIOIIIIsss", facts.ifindex, facts.queue, facts.frame_bytes, facts.frames, facts.batch,
+  return Py_BuildValue("IIIIIOIIIINNN", facts.ifindex, facts.queue, facts.frame_bytes, facts.frames, facts.batch,
                        facts.zero_copy ? Py_True : Py_False, facts.header_bytes, facts.payload_bytes, facts.mtu,
-                       (unsigned int)facts.state, facts.interface, facts.stream, facts.reason);
+                       (unsigned int)facts.state, to_text(facts.interface), to_text(facts.stream), to_text(facts.reason));
 }
 
 static PyObject *tuple_of(const uint64_t *values, Py_ssize_t count) {
@@ -277,7 +280,8 @@ static PyObject *raw_note(struct raw_ring *self, PyObject *args) {
   unsigned int counter;
   unsigned long long value;
   if (!PyArg_ParseTuple(args, "IK", &counter, &value)) return NULL;
-  if (counter < SPW_VIDEO_FRAMES || counter >= SPW_COUNTERS) return PyErr_SetString(PyExc_ValueError, "no source's counter"), NULL;
+  if (counter < SPW_VIDEO_FRAMES || counter >= SPW_COUNTERS)
+    return PyErr_SetString(PyExc_ValueError, "no source's counter"), NULL;
   spw_note(self->shared->ring, (enum spw_counter)counter, value);
   Py_RETURN_NONE;
 }
@@ -334,7 +338,8 @@ static int add_ring_type(PyObject *module) {
   return raw_type ? PyModule_AddType(module, raw_type) : -1;
 }
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "spillway_stream._ring", NULL, -1, functions, NULL, NULL, NULL, NULL};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "spillway_stream._ring", .m_size = -1,
+                                       .m_methods = functions};
 
 PyMODINIT_FUNC PyInit__ring(void) {
   PyObject *module = PyModule_Create(&definition);

@@ -88,7 +88,7 @@ bool spw_taken(const struct spw_ring *ring) {
   return __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE) == *ring->tx.producer;
 }
 
-/* Let what the last holder left go out, so that every frame is free. In copy mode a frame is free once the kernel has taken it. */
+/* Let what the last holder left go out, so that every frame is free. In copy mode it is once the kernel has taken it. */
 int spw_take_over(struct spw_ring *ring, struct spw_error *error) {
   uint64_t deadline_ns = spw_now_ns() + TAKE_OVER_NS;
   struct timespec pause = {0, 200000};

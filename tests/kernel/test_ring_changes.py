@@ -1,0 +1,400 @@
+"""What happens to a ring while it is held: headers and link states change, servers die and lie, holders come and go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.kernel.netpair import NetnsPair, ip, open_descriptors
+from tests.kernel.ring_server import RingNode, header_page, ring_node
+from tests.kernel.ring_wire import address, wire
+
+from spillway_crds.streams import Flow
+from spillway_stream import Gone, Held, LinkDown, LinkState, Lost, NoRing, NoRoute, NotReady, Ring, RingError, Unresolved, connect
+from spillway_stream.pages import Page
+from spillway_stream.wire import HelloFlag, encode_refused, encode_ring, encode_wait
+
+FLOW = Flow(address("10.1.0.2"), 5004, address("10.1.0.1"), 5006)
+OTHER_MAC = bytes.fromhex("02aabbccddee")
+STATES = [
+    pytest.param(LinkState.UNRESOLVED, Unresolved, id="unresolved"),
+    pytest.param(LinkState.NO_ROUTE, NoRoute, id="no-route"),
+    pytest.param(LinkState.LINK_DOWN, LinkDown, id="link-down"),
+    pytest.param(LinkState.GONE, Gone, id="gone"),
+]
+
+
+@pytest.fixture
+def page(netns_pair: NetnsPair) -> Page:
+    return header_page(netns_pair, FLOW)
+
+
+def send(ring: Ring, count: int, size: int = 100) -> int:
+    ring.reserve(count)
+    return ring.send(size=size)
+
+
+def wait_until(what: str, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+# ---- the header page ------------------------------------------------------------------------------------------------------
+
+
+def test_frames_follow_the_next_hop(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """From the first packet after the change on, also in frames that were prepared before."""
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+        send(ring, 64)
+        ring.reserve(64)
+        node.show(header_page(netns_pair, replace(FLOW, ttl=9), target_mac=OTHER_MAC))
+        ring.send(size=100)
+        seen = far.packets(128)
+        assert [(each.target_mac, each.ttl) for each in seen] == [(netns_pair.peer_mac, 64)] * 64 + [(OTHER_MAC, 9)] * 64
+        assert ring.stats.headers == 1
+
+
+def test_a_header_that_changes_while_a_batch_waits(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """The batch was prepared ahead of its time; it leaves with the header of its time."""
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+        changer = threading.Timer(0.2, node.show, [header_page(netns_pair, FLOW, target_mac=OTHER_MAC)])
+        changer.start()
+        ring.pace(packets_per_second=2)
+        send(ring, 1)
+        send(ring, 1)
+        changer.join()
+        assert [seen.target_mac for seen in far.packets(2)] == [netns_pair.peer_mac, OTHER_MAC]
+
+
+@pytest.mark.parametrize(("state", "error"), STATES)
+def test_states_are_errors_and_the_stream_goes_on(
+    netns_pair: NetnsPair, tmp_path: Path, page: Page, state: LinkState, error: type[NotReady]
+) -> None:
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+        send(ring, 10)
+        node.show(replace(page, state=state, reason="because of the test"))
+        ring.reserve(10)
+        with pytest.raises(error, match="because of the test") as caught:
+            ring.send(size=100)
+        assert (caught.value.sent, caught.value.state, ring.facts.state) == (0, state, state)
+        node.show(page)
+        assert ring.send(size=100) == 10
+        assert len(far.packets(20)) == 20
+
+
+def test_dropping_keeps_step(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """With drop_when_not_ready a closed way costs packets, counted, and neither errors nor time."""
+    with (
+        ring_node(netns_pair, tmp_path, page, packets_per_second=2000) as node,
+        wire(netns_pair) as far,
+        connect(node.path, timeout_s=5, drop_when_not_ready=True) as ring,
+    ):
+        begin = time.monotonic()
+        assert send(ring, 100) == 100
+        node.show(replace(page, state=LinkState.UNRESOLVED))
+        assert send(ring, 200) == 0
+        node.show(page)
+        assert send(ring, 100) == 100
+        assert time.monotonic() - begin > 0.1  # 300 packets' time at least: the schedule went on
+        assert (ring.stats.refused, ring.stats.packets, len(far.packets(200))) == (200, 200, 200)
+
+
+def test_a_link_that_goes_down_under_the_ring(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """The kernel's word before the page's. What it had not taken goes when the link is up again."""
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+        ip(f"link set {netns_pair.ifname} down")
+        with pytest.raises(LinkDown) as caught:
+            send(ring, 10)
+        assert caught.value.sent == 10
+        ip(f"link set {netns_pair.ifname} up")
+        wait_until("the peer's carrier", lambda: "LOWER_UP" in netns_pair.peer_run("ip", "link", "show", netns_pair.peer))
+        assert send(ring, 10) == 10
+        assert ring.drain(2.0) == 0
+        assert len(far.packets(20)) == 20
+
+
+def test_a_page_that_is_never_finished_changes_nothing(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+        os.pwrite(node.page_fd, struct.pack("<Q", 7), 8)
+        os.pwrite(node.page_fd, b"\xff" * 64, 168)
+        assert send(ring, 50) == 50
+        for sequence, nonsense in enumerate(
+            (b"\xff" * 4080, struct.pack("<3I", 1, 1500, 0) + b"\xff" * 4068, struct.pack("<3I", 1, 1500, 20)), 4
+        ):
+            os.pwrite(node.page_fd, nonsense, 16)
+            os.pwrite(node.page_fd, struct.pack("<Q", sequence * 2), 8)
+            assert send(ring, 50) == 50
+        assert {seen.target_mac for seen in far.packets(200)} == {netns_pair.peer_mac}
+
+
+def test_without_a_header_there_is_no_ring_yet(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    nothing = Page(LinkState.UNRESOLVED, 1500, reason="10.1.0.2 does not answer")
+    with ring_node(netns_pair, tmp_path, nothing) as node:
+        with pytest.raises(Unresolved, match=r"10\.1\.0\.2 does not answer"):
+            connect(node.path, timeout_s=0.3)
+        told: list[str] = []
+        later = threading.Timer(0.3, node.show, [page])
+        later.start()
+        with connect(node.path, timeout_s=10, waiting=told.append) as ring:
+            assert send(ring, 5) == 5
+        later.join()
+        assert any("does not answer" in each for each in told)
+
+
+# ---- holders ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_waits_for_the_first(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far:
+        with connect(node.path, timeout_s=5) as first:
+            with pytest.raises(Held, match="studio/first"):
+                connect(node.path, timeout_s=0.3)
+            send(first, 100)
+        wait_until("the first one's seat is free", lambda: node.holder is None)
+        with connect(node.path, timeout_s=5) as second:
+            assert (send(second, 100), second.stats.packets) == (100, 100)
+        assert len(far.packets(200)) == 200
+
+
+HOLDER = """
+import sys
+from spillway_stream import connect
+ring = connect(sys.argv[1], timeout_s=10)
+while True:
+    ring.reserve(64)
+    ring.send(size=1000)
+    print(ring.stats.packets, flush=True)
+"""
+
+
+def test_a_holder_killed_with_frames_in_flight_leaves_a_whole_ring(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """The next one has every frame, also the ones that were out, and loses none of its own."""
+    with ring_node(netns_pair, tmp_path, page, frames=512) as node:
+        holder = subprocess.Popen([sys.executable, "-c", HOLDER, node.path], stdout=subprocess.PIPE)
+        assert holder.stdout is not None
+        for _ in range(20):
+            holder.stdout.readline()
+        with wire(netns_pair) as far:
+            holder.kill()
+            holder.communicate()
+            wait_until("the holder's seat is free", lambda: node.holder is None)
+            with connect(node.path, timeout_s=10) as ring:
+                for _ in range(8):
+                    send(ring, 256, size=77)
+                assert (ring.drain(), ring.stats.completed) == (0, 2048)
+            mine = [frame for frame in far.raw(2048) if len(frame) == 42 + 77]
+        assert len(mine) == 2048
+
+
+def test_descriptors_and_threads_are_given_back(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    with ring_node(netns_pair, tmp_path, page) as node:
+        before, threads = len(open_descriptors()), threads_of_this_process()
+        for _ in range(5):
+            with connect(node.path, timeout_s=5) as ring:
+                send(ring, 5)
+            wait_until("the seat is free", lambda: node.holder is None)
+            with pytest.raises(NoRing):
+                connect(str(tmp_path / "nothing"), timeout_s=0.0)
+        assert (len(open_descriptors()), threads_of_this_process()) == (before, threads)
+
+
+def threads_of_this_process() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_one_thread_at_a_time(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    with ring_node(netns_pair, tmp_path, page) as node, connect(node.path, timeout_s=5) as ring:
+        ring.pace(packets_per_second=2)
+        send(ring, 1)
+        ring.reserve(1)
+        sender = threading.Thread(target=ring.send)
+        sender.start()
+        with pytest.raises(RuntimeError, match="another thread"):
+            while sender.is_alive():
+                ring.drain(0.0)
+        sender.join()
+
+
+# ---- the server's deaths --------------------------------------------------------------------------------------------------
+
+
+def test_the_stream_outlives_its_server(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """It goes on without one, shows the next one the ring it holds, and follows that one's page."""
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+        send(ring, 50)
+        node.stop()
+        assert send(ring, 50) == 50
+        node.page = header_page(netns_pair, FLOW, target_mac=OTHER_MAC)
+        node.new_pages()
+        node.start()
+        wait_until("resumed", lambda: ring.stats.resumed == 1)
+        assert node.hellos == [HelloFlag(0), HelloFlag.RESUMING]
+        assert send(ring, 50) == 50
+        assert [seen.target_mac for seen in far.packets(150)] == [netns_pair.peer_mac] * 100 + [OTHER_MAC] * 50
+        wait_until("a report in the new page", lambda: (found := node.report()) is not None and found.packets == 150)
+
+
+def test_a_ring_that_was_given_away_is_lost(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    def refuse(client: socket.socket, _: RingNode) -> None:
+        client.recv(4096)
+        client.send(encode_refused(116, "this ring belongs to studio/other now"))
+        client.close()
+
+    with ring_node(netns_pair, tmp_path, page) as node, connect(node.path, timeout_s=5) as ring:
+        node.stop()
+        node.script = refuse
+        node.start()
+        with pytest.raises(Lost, match="studio/other now"):
+            wait_until("lost", lambda: send(ring, 1) == 0)
+        node.script = None
+
+
+# ---- servers that nobody should run -----------------------------------------------------------------------------------------
+
+
+def silent(client: socket.socket, _: RingNode) -> None:
+    KEPT.append(client)
+
+
+def closes(client: socket.socket, _: RingNode) -> None:
+    client.close()
+
+
+def garbage(client: socket.socket, _: RingNode) -> None:
+    client.send(os.urandom(4096))
+    KEPT.append(client)
+
+
+def waits_for_ever(client: socket.socket, _: RingNode) -> None:
+    for _ in range(100):
+        client.send(encode_wait("nobody " * 100))
+    KEPT.append(client)
+
+
+def no_descriptors(client: socket.socket, node: RingNode) -> None:
+    client.send(encode_ring(node.offer))
+    KEPT.append(client)
+
+
+def many_descriptors(client: socket.socket, node: RingNode) -> None:
+    socket.send_fds(client, [encode_wait("x")], [0] * 200)
+    KEPT.append(client)
+
+
+def other_descriptors(client: socket.socket, node: RingNode) -> None:
+    with Path("/dev/null").open("rb") as null:
+        socket.send_fds(client, [encode_ring(node.offer)], [null.fileno()] * 4)
+    KEPT.append(client)
+
+
+def short_memory(client: socket.socket, node: RingNode) -> None:
+    fds = node.fds()
+    socket.send_fds(client, [encode_ring(replace(node.offer, umem_bytes=1 << 40, frames=1 << 20))], fds)
+    KEPT.append(client)
+
+
+def long_rings(client: socket.socket, node: RingNode) -> None:
+    socket.send_fds(client, [encode_ring(replace(node.offer, tx_descriptors=1 << 20))], node.fds())
+    KEPT.append(client)
+
+
+def small_page(client: socket.socket, node: RingNode) -> None:
+    fd = os.memfd_create("small")
+    socket.send_fds(client, [encode_ring(node.offer)], [*node.fds()[:2], fd, fd])
+    os.close(fd)
+    KEPT.append(client)
+
+
+KEPT: list[socket.socket] = []
+SERVERS = [
+    silent, closes, garbage, waits_for_ever, no_descriptors, many_descriptors, other_descriptors, short_memory, long_rings,
+    small_page,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SERVERS)
+def test_no_server_hangs_the_library(
+    netns_pair: NetnsPair, tmp_path: Path, page: Page, script: Callable[[socket.socket, RingNode], None]
+) -> None:
+    """Every call ends by itself with an error of ours, and nothing stays open."""
+    with ring_node(netns_pair, tmp_path, page, script=script) as node:
+        before = open_descriptors()
+        with pytest.raises(RingError):
+            connect(node.path, timeout_s=0.4)
+        node.script = None
+        while KEPT:
+            KEPT.pop().close()
+        left = [each for each in open_descriptors() if each not in before and "socket" not in each]
+        assert left == []
+
+
+@pytest.mark.parametrize("script", SERVERS)
+def test_no_server_disturbs_a_running_stream(
+    netns_pair: NetnsPair, tmp_path: Path, page: Page, script: Callable[[socket.socket, RingNode], None]
+) -> None:
+    """A server that dies and comes back as one of these: packets go on, and closing the ring takes no longer than it may."""
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far:
+        with connect(node.path, timeout_s=5) as ring:
+            send(ring, 10)
+            node.stop()
+            node.script = script
+            node.start()
+            for _ in range(10):
+                time.sleep(0.05)
+                assert send(ring, 10) == 10
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 5
+        assert len(far.packets(110)) == 110
+        while KEPT:
+            KEPT.pop().close()
+
+
+# ---- signals --------------------------------------------------------------------------------------------------------------
+
+
+class Alarm(Exception):
+    """What the handler raises."""
+
+
+@pytest.fixture
+def alarm() -> None:
+    def ring_it(*_: object) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, ring_it)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_signal_ends_the_wait_for_a_ring(tmp_path: Path) -> None:
+    with pytest.raises(Alarm):
+        connect(str(tmp_path / "nothing"), waiting=lambda _: None)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_signal_ends_the_wait_for_the_schedule(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """What was not due yet was not sent, and can still be."""
+    with ring_node(netns_pair, tmp_path, page) as node, connect(node.path, timeout_s=5) as ring:
+        ring.pace(packets_per_second=1)
+        send(ring, 1)
+        ring.reserve(2)
+        with pytest.raises(Alarm):
+            ring.send(size=10)
+        assert ring.stats.packets == 1
+        ring.pace()
+        assert ring.send(size=10) == 2
