@@ -10,10 +10,11 @@ import os
 import platform
 import socket
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from spillway_crds.errors import NotSupported
+from spillway_dataplane.kernel.umem import FillMemory, side_by_side
 
 AF_XDP, SOL_XDP = 44, 283
 XDP_MMAP_OFFSETS, XDP_TX_RING, XDP_UMEM_REG, XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING = 1, 3, 4, 5, 6
@@ -61,7 +62,7 @@ assert (ct.sizeof(SockaddrXdp), ct.sizeof(UmemReg), OFFSETS.size, STATISTICS.siz
 
 @dataclass(frozen=True, slots=True)
 class RingShape:
-    """Sizes of a ring. Slots are powers of two. frames: the holder's; fill frames lie behind them in the same memory."""
+    """Sizes of a ring. Slots are powers of two. frames: the holder's; fill frames lie behind them, in memory that stays here."""
 
     frames: int
     frame_bytes: int
@@ -72,8 +73,13 @@ class RingShape:
 
     @property
     def umem_bytes(self) -> int:
-        """All of the memory."""
-        return (self.frames + self.fill_frames) * self.frame_bytes
+        """The memory that a holder maps."""
+        return self.frames * self.frame_bytes
+
+    @property
+    def fill_bytes(self) -> int:
+        """The memory that a card in zero copy receives into."""
+        return self.fill_frames * self.frame_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,9 @@ class Indices:
 class Xsk:
     """A bound socket and its memory, with a read-only view of where its rings stand. Owns both."""
 
-    def __init__(self, opened: socket.socket, umem_fd: int, shape: RingShape) -> None:
+    def __init__(self, opened: socket.socket, umem_fd: int, shape: RingShape, fill: FillMemory | None = None) -> None:
         """Take over a bound socket. Raises OSError: EBUSY where its rings cannot be mapped any more (Linux < 6.4)."""
-        self.umem_fd, self.shape, self._socket = umem_fd, shape, opened
+        self.umem_fd, self.shape, self._socket, self._fill = umem_fd, shape, opened, fill
         self._offsets = OFFSETS.unpack(opened.getsockopt(SOL_XDP, XDP_MMAP_OFFSETS, OFFSETS.size))
         self._tx = self._map(PGOFF_TX_RING, 4, shape.tx_slots * DESCRIPTOR_BYTES)
         self._completion = self._map(PGOFF_COMPLETION_RING, 12, shape.completion_slots * ADDRESS_BYTES)
@@ -110,24 +116,16 @@ class Xsk:
         self._socket.close()
         os.close(self.umem_fd)
         self.umem_fd = -1
+        if self._fill is not None:
+            self._fill.close()
 
     def _map(self, page_offset: int, first: int, slots_bytes: int) -> mmap.mmap:
         length = self._offsets[first + 2] + slots_bytes
         return mmap.mmap(self.fd, length, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ, offset=page_offset)
 
-    def fill(self) -> None:
-        """Give the card the frames behind the holder's, once: what it receives into them and passes on comes back to its pool."""
-        at, first, count = self._offsets[8:11], self.shape.frames, self.shape.fill_frames
-        length = at[2] + self.shape.fill_slots * ADDRESS_BYTES
-        with mmap.mmap(self.fd, length, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=PGOFF_FILL_RING) as ring:
-            for slot in range(count):
-                struct.pack_into("=Q", ring, at[2] + slot * ADDRESS_BYTES, (first + slot) * self.shape.frame_bytes)
-            ring[at[0] : at[0] + 4] = struct.pack("=I", count)
-
     def received_into(self) -> bool:
-        """Whether the card ever wrote into a fill frame. A holder can make it look so too, to its own harm only."""
-        size, at = self.shape.fill_frames * self.shape.frame_bytes, self.shape.frames * self.shape.frame_bytes
-        return bool(os.pread(self.umem_fd, size, at).strip(b"\0"))
+        """Whether the card ever wrote into a fill frame. Of an adopted ring nobody can tell: its fill memory stayed behind."""
+        return self._fill is not None and self._fill.written()
 
     def indices(self) -> Indices:
         """Return where the rings stand now."""
@@ -165,25 +163,25 @@ def open_xsk(ifindex: int, queue_id: int, shape: RingShape, bind_flags: int) -> 
     mode not to be had, EINVAL no such queue, ENODEV no such interface, ENOBUFS memory above RLIMIT_MEMLOCK without
     CAP_IPC_LOCK, EPERM no CAP_NET_RAW.
     """
-    umem_fd = sealed_memory("spillway-umem", shape.umem_bytes)
-    try:
+    with ExitStack() as undone:
+        umem_fd = sealed_memory("spillway-umem", shape.umem_bytes)
+        undone.callback(os.close, umem_fd)
+        fill = FillMemory(shape.fill_bytes) if shape.fill_frames else None
+        if fill is not None:
+            undone.callback(fill.close)
         with _named("socket(AF_XDP)"):
-            opened = socket.socket(AF_XDP, socket.SOCK_RAW, 0)
-        try:
-            _register(opened, umem_fd, shape)
-            _bind(opened, SockaddrXdp(AF_XDP, bind_flags | XDP_USE_NEED_WAKEUP, ifindex, queue_id, 0))
-            return _mapped(opened, umem_fd, shape)
-        except BaseException:
-            opened.close()
-            raise
-    except BaseException:
-        os.close(umem_fd)
-        raise
+            opened = undone.enter_context(socket.socket(AF_XDP, socket.SOCK_RAW, 0))
+        _register(opened, umem_fd, fill, shape)
+        _give_fill_frames(opened, shape)
+        _bind(opened, SockaddrXdp(AF_XDP, bind_flags | XDP_USE_NEED_WAKEUP, ifindex, queue_id, 0))
+        made = _mapped(opened, umem_fd, shape, fill)
+        undone.pop_all()
+        return made
 
 
-def _mapped(opened: socket.socket, umem_fd: int, shape: RingShape) -> Xsk:
+def _mapped(opened: socket.socket, umem_fd: int, shape: RingShape, fill: FillMemory | None) -> Xsk:
     try:
-        return Xsk(opened, umem_fd, shape)
+        return Xsk(opened, umem_fd, shape, fill)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
@@ -191,22 +189,29 @@ def _mapped(opened: socket.socket, umem_fd: int, shape: RingShape) -> Xsk:
         raise NotSupported(subject="AF_XDP ring for another process", detail=detail) from error
 
 
-def _register(opened: socket.socket, umem_fd: int, shape: RingShape) -> None:
+def _register(opened: socket.socket, umem_fd: int, fill: FillMemory | None, shape: RingShape) -> None:
     """Give the socket its memory and rings. The kernel pins the pages, so the mapping here need not stay."""
-    with mmap.mmap(umem_fd, shape.umem_bytes) as memory:
-        start = (ct.c_char * shape.umem_bytes).from_buffer(memory)
-        registration = UmemReg(ct.addressof(start), shape.umem_bytes, shape.frame_bytes, 0, 0, 0)
-        try:
-            with _named("setsockopt XDP_UMEM_REG"):
-                opened.setsockopt(SOL_XDP, XDP_UMEM_REG, bytes(registration))
-        finally:
-            del start  # a mapping with a view on it cannot be closed
+    parts = ((umem_fd, shape.umem_bytes), *(((fill.fd, fill.size_bytes),) if fill else ()))
+    with _named("setsockopt XDP_UMEM_REG"), side_by_side(*parts) as start:
+        registration = UmemReg(start, shape.umem_bytes + shape.fill_bytes, shape.frame_bytes, 0, 0, 0)
+        opened.setsockopt(SOL_XDP, XDP_UMEM_REG, bytes(registration))
     slots = {XDP_UMEM_FILL_RING: shape.fill_slots, XDP_UMEM_COMPLETION_RING: shape.completion_slots, XDP_TX_RING: shape.tx_slots}
     for option, count in slots.items():
         with _named(f"setsockopt {option} to {count} slots"):
             opened.setsockopt(SOL_XDP, option, count)
     with suppress(OSError):  # not before 6.17; a kick then takes 32 packets
         opened.setsockopt(SOL_XDP, XDP_MAX_TX_SKB_BUDGET, min(TX_BUDGET, shape.tx_slots))
+
+
+def _give_fill_frames(opened: socket.socket, shape: RingShape) -> None:
+    """Give the card its frames once, before the bind, when it asks for them: what it passes on comes back to its pool."""
+    if not shape.fill_frames:
+        return
+    at = OFFSETS.unpack(opened.getsockopt(SOL_XDP, XDP_MMAP_OFFSETS, OFFSETS.size))[8:11]
+    with mmap.mmap(opened.fileno(), at[2] + shape.fill_slots * ADDRESS_BYTES, offset=PGOFF_FILL_RING) as ring:
+        for slot in range(shape.fill_frames):
+            struct.pack_into("=Q", ring, at[2] + slot * ADDRESS_BYTES, (shape.frames + slot) * shape.frame_bytes)
+        ring[at[0] : at[0] + 4] = struct.pack("=I", shape.fill_frames)
 
 
 def _bind(opened: socket.socket, address: SockaddrXdp) -> None:

@@ -12,10 +12,11 @@ from spillway_crds.errors import Conflict, KernelError, NotSupported, Transient
 from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.ways import link_named
 from spillway_dataplane.kernel.xsk import XDP_COPY, XDP_ZEROCOPY, RingShape, Xsk, open_xsk
+from spillway_dataplane.kernel.zero_copy import prove_zero_copy
 from spillway_dataplane.stream.model import RingOrder
 
 SYS_NET = Path("/sys/class/net")
-FILL_FRAMES = 64  # what a card receives into, should it receive anything on a queue in zero copy
+FILL_FRAMES = 256  # a power of two: what a card receives into, should it receive anything on a queue in zero copy
 NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}  # as the kernel writes it; Python knows the number as ENOTSUP
 ZERO_COPY_REFUSED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPROTONOSUPPORT})
 
@@ -56,12 +57,20 @@ def bind_ring(order: RingOrder, refusal: Refusal) -> Bound:
 
 
 class _Refused(Exception):
-    """The kernel cannot do zero copy there."""
+    """The kernel or the card cannot do zero copy there."""
 
 
 def _zero_copied(order: RingOrder, ifindex: int) -> Bound:
+    """Open a ring in zero copy and see it work. While its link is down that is left to the holder's first frame."""
     xsk = _open(order, ifindex, XDP_ZEROCOPY, FILL_FRAMES)
-    xsk.fill()
+    try:
+        prove_zero_copy(xsk, order.interface, order.queue)
+    except NotSupported as error:
+        xsk.close()
+        raise _Refused(error.detail) from error
+    except BaseException:
+        xsk.close()
+        raise
     return Bound(xsk, ifindex, BindMode.ZERO_COPY)
 
 

@@ -26,7 +26,6 @@ def bound(cable: Cable, queue: int) -> Iterator[Xsk]:
     cable.wait_for_carrier()
     xsk = open_xsk(cable.ifindex, queue, SHAPE, XDP_ZEROCOPY)
     try:
-        xsk.fill()
         yield xsk
     finally:
         xsk.close()
