@@ -65,4 +65,4 @@ def numbered(held: HeldRing, first: int, count: int) -> list[bytes]:
 def numbers(frames: list[bytes], payload_at: int = 42) -> list[int]:
     """The numbers that arrived, in order; what is none of ours is left out."""
     payloads = (frame[payload_at:] for frame in frames)
-    return [int.from_bytes(each[:4], "big") for each in payloads if each == each[:4] * 10]
+    return [int.from_bytes(each[:4], "big") for each in payloads if len(each) == 40 and each == each[:4] * 10]
