@@ -61,7 +61,8 @@ def serving(cache: Cache, store: Path) -> Iterator[list[str]]:
     """Run a containerd on a store, out of sight; yields how to call ctr. It dies with this process."""
     containerd, client = (program.place(cache) for program in named(["containerd", "ctr"]))
     settings, log = store.with_name("containerd.toml"), cache.logs / "store.log"
-    settings.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (settings.parent, log.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     settings.write_text(store_configuration(store, str(Path(CONTAINERD_SOCKET).parent)))
     argv = words(*DIES_WITH_CALLER, "unshare", "--mount", "sh", "-ec", PRIVATE_RUN, containerd, settings)
     environment = {**CLEAN_ENVIRONMENT, "PATH": SYSTEM_PATH}
