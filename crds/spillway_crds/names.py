@@ -15,6 +15,10 @@ NODE_LABEL = "dataplane.spillway.node-restriction.kubernetes.io/wanted"  # a kub
 NODE_LABEL_VALUE = "true"
 REVISION_LABEL = f"{GROUP}/floodfilter"  # on a ControllerRevision: the filter it belongs to
 
+QUEUE_DRIVER = f"tx-queue.{GROUP}"  # the DRA driver; a namespace's DeviceClass is <namespace>.<this>
+RING_REQUEST = "ring"  # the request of a BypassStream's claim
+RESOURCE_API = "resource.k8s.io/v1"
+
 PEERS_CONFIGMAP = "spillway-peers"
 SWITCH_CONFIGMAP = "spillway-switch"
 SWITCH_KEY = "enforcement"

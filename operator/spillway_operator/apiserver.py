@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -29,7 +29,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of object. namespace is empty for a kind without namespaces."""
+    """One kind of object. namespace: where its objects are; empty for a kind without namespaces, and for all of them."""
 
     name: str
     api_version: str
@@ -44,12 +44,21 @@ class Kind:
 
 
 NODES = Kind("Node", "v1", "nodes")
+STREAMS = Kind("BypassStream", names.API_VERSION, names.STREAMS_PLURAL)
+CLAIMS = Kind("ResourceClaim", names.RESOURCE_API, "resourceclaims")
+SLICES = Kind("ResourceSlice", names.RESOURCE_API, "resourceslices")
+PODS = Kind("Pod", "v1", "pods")
 FILTERS = Kind("FloodFilter", names.API_VERSION, names.FILTERS_PLURAL)
 DATAPLANES = Kind("NodeDataplane", names.API_VERSION, names.DATAPLANES_PLURAL)
 CRDS = Kind("CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions")
-EVENTS = Kind("Event", "events.k8s.io/v1", "events", "default")
+EVENTS = Kind("Event", "events.k8s.io/v1", "events")
 API_SERVER_SLICES = Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", "default")
 CLUSTER_INFO = Kind("ConfigMap", "v1", "configmaps", "kube-public")
+
+
+def within(kind: Kind, namespace: str) -> Kind:
+    """The objects of a kind in one namespace."""
+    return replace(kind, namespace=namespace)
 
 
 def config_maps(namespace: str) -> Kind:
@@ -70,6 +79,15 @@ class ApiFailure(Exception):
         self.method = method
         self.path = path
         self.status = status
+        self.body = body
+
+    @property
+    def words(self) -> str:
+        """What the API server said, for a person."""
+        try:
+            return str(json.loads(self.body)["message"])
+        except (ValueError, KeyError, TypeError):
+            return str(self)
 
 
 class ApiServer:
@@ -125,10 +143,14 @@ class ApiServer:
         """Change what `body` names and nothing else; null takes a key away."""
         return await self._request("PATCH", f"{kind.path}/{name}", body=body, content_type=MERGE_PATCH)
 
-    async def delete(self, kind: Kind, name: str, *, uid: str) -> None:
-        """Delete this object and no namesake that came after it. Gone already is fine."""
+    async def delete(self, kind: Kind, name: str, *, uid: str, version: int | None = None) -> None:
+        """Delete this object and no namesake that came after it. Gone already is fine.
+
+        version: delete it only as it was seen; changed since is fine, too, and leaves it there.
+        """
+        preconditions = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": str(version)}
         with tolerate(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-            await self._request("DELETE", f"{kind.path}/{name}", body={"preconditions": {"uid": uid}})
+            await self._request("DELETE", f"{kind.path}/{name}", body={"preconditions": preconditions})
 
     async def _request(
         self,

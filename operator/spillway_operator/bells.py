@@ -15,6 +15,8 @@ STATUS_INTERVAL_S = 0.5  # between two writes of one filter's status when nodes 
 AUDIT_INTERVAL_S = 10.0
 PODS_AFTER_S = 3.0  # an agent that is merely starting is no trouble
 PODS_INTERVAL_S = 5.0
+WAITING_AFTER_S = 3.0  # a pod that merely starts is not told anything
+WAITING_INTERVAL_S = 5.0
 ALL = "all"  # the one key of queues that have only one
 Work = Callable[[str], Awaitable[None]]
 
@@ -28,6 +30,9 @@ class Bells:
         self.node = self._queue("node", concurrency=WRITES_IN_FLIGHT)
         self.filter = self._queue("filter", concurrency=4, min_interval_s=STATUS_INTERVAL_S)
         self.revision = self._queue("revision", concurrency=4)
+        self.claim = self._queue("claim", concurrency=4)
+        self.stream = self._queue("stream", concurrency=4, min_interval_s=STATUS_INTERVAL_S)
+        self.waiting = self._queue("waiting", concurrency=2, min_interval_s=WAITING_INTERVAL_S)
         self.turn = self._queue("turn")
         self.absence = self._queue("absence", concurrency=2)
         self.audit = self._queue("audit", min_interval_s=AUDIT_INTERVAL_S)
@@ -43,8 +48,8 @@ class Bells:
 
     def queues(self) -> tuple[WorkQueue, ...]:
         """All of them."""
-        quick = (self.node, self.filter, self.revision, self.turn, self.absence)
-        return (*quick, self.audit, self.peers, self.sweep, self.pods)
+        quick = (self.node, self.filter, self.revision, self.turn, self.absence, self.claim, self.stream)
+        return (*quick, self.waiting, self.audit, self.peers, self.sweep, self.pods)
 
     def ring_node(self, name: str, after_s: float) -> None:
         """Ask for a run of one node later."""
@@ -69,9 +74,34 @@ class Bells:
         """A selected node has no agent that reports."""
         self.pods.ring(ALL, after_s=PODS_AFTER_S)
 
+    def ring_streams(self) -> None:
+        """Every stream's claim, and then its status."""
+        for name in self._world.streams.names():
+            self.claim.ring(name)
+            self.stream.ring(name)
+
+    def ring_claim(self, name: str, after_s: float) -> None:
+        """Ask for a run of one stream's claim later."""
+        self.claim.ring(name, after_s=after_s)
+
+    def ring_stream(self, name: str, after_s: float) -> None:
+        """Ask for a run of one stream's status later."""
+        self.stream.ring(name, after_s=after_s)
+
+    def ring_waiting(self, namespace: str, after_s: float) -> None:
+        """Ask for another look at a namespace's pods later."""
+        self.waiting.ring(namespace, after_s=after_s)
+
+    def ring_all_waiting(self) -> None:
+        """Every namespace where a claim has no queue: maybe a pod waits for one."""
+        wanting = (each.namespace for each in self._world.claims if not each.devices)
+        for namespace in {*wanting, *(each.namespace for each in self._world.streams)}:
+            self.waiting.ring(namespace, after_s=WAITING_AFTER_S)
+
     def ring_everything(self) -> None:
         """Something changed that concerns all orders."""
         self.ring_nodes()
         self.ring_filters()
         self.ring_unpublished()
+        self.ring_streams()
         self.turn.ring(ALL)

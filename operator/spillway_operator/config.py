@@ -16,6 +16,8 @@ from typing import Any
 from spillway_crds import failsafe
 from spillway_crds.errors import InvalidIntent, Problem
 from spillway_crds.filters import NodeSelector, SelectorExpression
+from spillway_crds.grants import Grant, decode_grants, granted_interfaces
+from spillway_crds.names import MAX_RING_INTERFACES
 
 UNKNOWN = "unknown field"
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
@@ -83,6 +85,7 @@ class Config:
     uninstall: Uninstall = field(default_factory=Uninstall)
     standby: Standby = field(default_factory=Standby)
     failsafe: Failsafe = field(default_factory=Failsafe)
+    grants: tuple[Grant, ...] = ()
 
 
 def read_config(path: Path) -> Config:
@@ -99,6 +102,7 @@ def decode_config(raw: Any) -> Config:
     problems: list[Problem] = []
     top = _Part(raw, "", problems)
     disruption, uninstall, standby = top.part("disruption"), top.part("uninstall"), top.part("standby")
+    streams = top.part("streams")
     config = Config(
         Disruption(
             max_unavailable=disruption.share("maxUnavailable", Share(count=1)),
@@ -112,8 +116,9 @@ def decode_config(raw: Any) -> Config:
         ),
         Standby(selector=standby.selector("nodeSelector", LINUX), attach=standby.flag("attach")),
         _failsafe(top.part("failsafe")),
+        streams.grants("grants"),
     )
-    for part in (top, disruption, uninstall, standby):
+    for part in (top, disruption, uninstall, standby, streams):
         part.refuse_the_rest()
     if problems:
         raise InvalidIntent(tuple(problems))
@@ -263,6 +268,18 @@ class _Part:
             self._refuse(f"{key}.matchExpressions", raw, f"must have key, operator ({', '.join(OPERATORS)}) and values")
             return SelectorExpression("", "Exists")
         return SelectorExpression(raw["key"], raw["operator"], tuple(raw.get("values") or ()))
+
+    def grants(self, key: str) -> tuple[Grant, ...]:
+        """Which transmit queues may be granted; none when not given."""
+        path = f"{self._path}.{key}"
+        try:
+            found = decode_grants(self._left.pop(key, None) or [], path)
+        except InvalidIntent as error:
+            self._problems += error.problems
+            return ()
+        if len(granted_interfaces(found)) > MAX_RING_INTERFACES:
+            self._refuse(key, None, f"names more than {MAX_RING_INTERFACES} interfaces")
+        return found
 
     def refuse_the_rest(self) -> None:
         """What nobody asked for is unknown."""

@@ -1,4 +1,4 @@
-"""Are our CRDs there? A CRD that is deleted deletes its objects first.
+"""Are our CRDs there, and the claims of resource.k8s.io/v1? A CRD that is deleted deletes its objects first.
 
 Law: an object's absence is obeyed only if its CRD, read after the absence was seen, is there, established, and not about to go.
 """
@@ -19,7 +19,8 @@ from spillway_operator.wire import Raw
 log = logging.getLogger(__name__)
 POLL_S = 5.0
 RETURN_GRACE_S = 60.0  # time to apply filters again after their CRD was made anew, before their absence is obeyed
-PLURALS = (names.FILTERS_PLURAL, names.DATAPLANES_PLURAL)
+PLURALS = (names.FILTERS_PLURAL, names.DATAPLANES_PLURAL, names.STREAMS_PLURAL)
+CLAIM_PLURALS = frozenset({"resourceclaims", "resourceslices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,30 @@ class Crds:
     def __init__(self, api: ApiServer, changed: Callable[[], None]) -> None:
         self._api, self._changed = api, changed
         self._states = {plural: CrdState() for plural in PLURALS}
+        self._serves_claims = False
 
     def missing(self) -> set[str]:
-        """Plural names of what is gone or going."""
-        return {plural for plural, state in self._states.items() if not state.serving}
+        """Plural names of what is gone, going, or not served."""
+        gone = {plural for plural, state in self._states.items() if not state.serving}
+        return gone if self._serves_claims else gone | CLAIM_PLURALS
 
     def since(self, plural: str) -> str:
         """When the CRD was made, RFC 3339; empty if it was never seen."""
         return self._states[plural].since
 
     async def refresh(self) -> None:
-        """Read both."""
+        """Read all."""
         for plural in PLURALS:
             await self.standing(plural)
+        await self._look_for_claims()
+
+    async def _look_for_claims(self) -> None:
+        """Kubernetes serves them from 1.34 on; an earlier one has nothing that could be watched."""
+        serves = await self._api.discover(names.RESOURCE_API) >= CLAIM_PLURALS
+        if serves != self._serves_claims:
+            self._serves_claims = serves
+            log.info("%s is %s", names.RESOURCE_API, "served" if serves else "not served any more: rings go on as they are")
+            self._changed()
 
     async def standing(self, plural: str) -> Standing:
         """Read one CRD now, and say what an absence that was seen before means."""

@@ -20,12 +20,18 @@ BURST, PER_SECOND = 25.0, 0.2
 
 @dataclass(frozen=True, slots=True)
 class Regarding:
-    """The object that an Event is about."""
+    """The object that an Event is about. namespace: empty for a kind without namespaces."""
 
     api_version: str
     kind: str
     name: str
     uid: str
+    namespace: str = ""
+
+    @property
+    def event_namespace(self) -> str:
+        """Where Events about it have to be."""
+        return self.namespace or NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def encode_event(note: Note, regarding: Regarding, *, instance: str, now: str) -
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{regarding.name[:200]}-", "namespace": NAMESPACE},
+        "metadata": {"generateName": f"{regarding.name[:200]}-", "namespace": regarding.event_namespace},
         "eventTime": now,
         "reportingController": CONTROLLER,
         "reportingInstance": instance[:128],
@@ -113,5 +119,6 @@ def encode_event(note: Note, regarding: Regarding, *, instance: str, now: str) -
             "kind": regarding.kind,
             "name": regarding.name,
             "uid": regarding.uid,
+            **({"namespace": regarding.namespace} if regarding.namespace else {}),
         },
     }

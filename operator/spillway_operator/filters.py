@@ -23,6 +23,7 @@ from spillway_operator.world import World
 
 LARGE_FILTER_BYTES = 32 * 1024
 LARGE_INTERVAL_S = 300.0  # between two writes of a large filter's counts: each rewrites the whole object in etcd
+FILTER_PLURALS = {names.FILTERS_PLURAL, names.DATAPLANES_PLURAL}  # without these no filter comes to a node
 NODES_PER_SECOND = 50  # so many nodes make the counts of a filter come a second later each
 
 
@@ -124,7 +125,7 @@ class FilterWork:
         )
 
     def _surroundings(self) -> Surroundings:
-        missing = next(iter(sorted(self._world.missing)), "")
+        missing = next(iter(sorted(self._world.missing & FILTER_PLURALS)), "")
         return Surroundings(
             now=timestamp(),
             turn_s=self._world.config.disruption.turn_s,

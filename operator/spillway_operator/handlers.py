@@ -88,7 +88,8 @@ def _handler(plural: str, sink: Sink) -> Any:
 class Watch:
     """kopf over some kinds, until stopped. ended: done when kopf has ended, with what made it end.
 
-    namespace: of the kinds that have namespaces only those in this one are seen. sink: called in the loop that started the watch.
+    namespace: of the kinds that have namespaces only those in this one are seen; empty: in all.
+    sink: called in the loop that started the watch.
     """
 
     def __init__(self, kinds: tuple[Kind, ...], namespace: str, sink: Sink) -> None:
@@ -130,7 +131,8 @@ class Watch:
             return
         registry = register(self._kinds, self._hand_over)
         os.environ.setdefault("USER", "spillway")  # kopf asks for the user's name, and a container's uid has none
-        await kopf.operator(registry=registry, settings=settings(), namespaces=[self._namespace], standalone=True)
+        place: dict[str, Any] = {"namespaces": [self._namespace]} if self._namespace else {"clusterwide": True}
+        await kopf.operator(registry=registry, settings=settings(), standalone=True, **place)
 
     def _hand_over(self, plural: str, event_type: str | None, raw: Raw) -> None:
         self._outer.call_soon_threadsafe(self._sink, plural, event_type, raw)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable
 
 from spillway_operator import metrics
-from spillway_operator.apiserver import EVENTS, ApiServer
+from spillway_operator.apiserver import EVENTS, ApiServer, within
 from spillway_operator.events import Note, Regarding, Sieve, encode_event
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ class Herald:
     async def _write(self, note: Note, regarding: Regarding) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         try:
-            await self._api.create(EVENTS, encode_event(note, regarding, instance=self._instance, now=now))
+            kind = within(EVENTS, regarding.event_namespace)
+            await self._api.create(kind, encode_event(note, regarding, instance=self._instance, now=now))
         except Exception as error:
             log.warning("Event %s of %s %s not written: %r", note.reason, regarding.kind, regarding.name, error)
         else:

@@ -17,7 +17,8 @@ from spillway_operator import metrics
 from spillway_operator.apiserver import ApiFailure, ApiServer, Kind
 from spillway_operator.bells import Bells
 from spillway_operator.cache import Cache, Change
-from spillway_operator.crds import PLURALS, Crds
+from spillway_operator.crds import CLAIM_PLURALS, PLURALS, Crds
+from spillway_operator.stream_wire import key_of
 from spillway_operator.wire import Raw
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ AUDIT_AFTER_S = 3.0  # after kopf has begun a new stream
 class Watched:
     """One watched kind: where its sights are kept, how they are made, what a change of one means.
 
-    guarded: its CRD is asked before an absence is obeyed.
+    guarded: its CRD is asked before an absence is obeyed. namespaced: watched in all namespaces, and known by `namespace/name`.
+    concerns: whether an object is of any interest.
     """
 
     kind: Kind
@@ -36,6 +38,12 @@ class Watched:
     reduce: Callable[[Raw], Any]
     heed: Callable[[Change[Any]], None]
     guarded: bool = False
+    namespaced: bool = False
+    concerns: Callable[[Raw], bool] = lambda raw: True
+
+    def key(self, raw: Raw) -> str:
+        """What an object is known by."""
+        return key_of(raw) if self.namespaced else str(raw["metadata"]["name"])
 
 
 class Intake:
@@ -52,16 +60,28 @@ class Intake:
 
     def served_kinds(self) -> tuple[Kind, ...]:
         """What can be watched now: a kind whose CRD is gone cannot."""
+        return tuple(each.kind for each in self._served())
+
+    def scopes(self) -> tuple[tuple[tuple[Kind, ...], bool], ...]:
+        """The same as watches are made of them: kinds, and whether they are watched in all namespaces."""
+        everywhere = {each.kind.plural for each in self._served() if each.namespaced}
+        one = tuple(kind for kind in self.served_kinds() if kind.plural not in everywhere)
+        every = tuple(kind for kind in self.served_kinds() if kind.plural in everywhere)
+        return tuple((kinds, scope) for kinds, scope in ((one, False), (every, True)) if kinds)
+
+    def _served(self) -> list[Watched]:
         missing = self._crds.missing()
-        return tuple(each.kind for each in self._watched.values() if each.kind.plural not in missing)
+        return [each for each in self._watched.values() if each.kind.plural not in missing]
 
     def take_event(self, plural: str, event_type: str | None, raw: Raw) -> None:
         """Take one watch event in. A listed object (type None) means a new stream: what vanished before it was not told."""
         watched = self._watched[plural]
         if event_type is None:
             self._bells.audit.ring(plural, after_s=AUDIT_AFTER_S)
+        if not watched.concerns(raw):
+            return
         if event_type == "DELETED":
-            self._note_absence(watched, raw["metadata"]["name"], int(raw["metadata"]["resourceVersion"]))
+            self._note_absence(watched, watched.key(raw), int(raw["metadata"]["resourceVersion"]))
         elif (change := watched.cache.put(watched.reduce(raw))) is not None:
             watched.heed(change)
 
@@ -77,7 +97,7 @@ class Intake:
         try:
             raws, version = await self._api.list(watched.kind)
         except ApiFailure as failure:
-            if failure.status != HTTPStatus.NOT_FOUND or plural not in PLURALS:
+            if failure.status != HTTPStatus.NOT_FOUND or plural not in {*PLURALS, *CLAIM_PLURALS}:
                 raise
             await self._crds.refresh()  # a kind that is not served has no objects that could be missed
             return
@@ -85,7 +105,7 @@ class Intake:
 
     def _take_listing(self, watched: Watched, raws: list[Raw], version: int) -> None:
         was_complete = watched.cache.complete
-        changes, missing = watched.cache.take_listing(map(watched.reduce, raws), version)
+        changes, missing = watched.cache.take_listing(map(watched.reduce, filter(watched.concerns, raws)), version)
         for change in changes:
             watched.heed(change)
         for name in missing:
@@ -105,6 +125,8 @@ class Intake:
     async def judge_absence(self, plural: str) -> None:
         """Obey what was noted before the CRD is read, if the CRD stays; else keep it in mind until the CRD is back."""
         noted, watched = dict(self._suspects[plural]), self._watched[plural]
+        if not watched.guarded:
+            return
         standing = await self._crds.standing(plural)
         for name, version in noted.items():
             sight = watched.cache.get(name)

@@ -113,18 +113,27 @@ async def _watch(reconciler: Reconciler, place: Place, working: asyncio.Task[Non
     failures = 0
     while not stopping.is_set():
         reconciler.crds_changed.clear()
-        watch, begun_at = Watch(reconciler.intake.served_kinds(), place.namespace, reconciler.intake.take_event), _now()
-        watch.start()
+        watches, begun_at = _watches(reconciler, place), _now()
         try:
-            await first_of((watch.ended, working), (stopping, reconciler.crds_changed))
+            await first_of((*(watch.ended for watch in watches), working), (stopping, reconciler.crds_changed))
         finally:
-            await watch.stop()
+            await asyncio.gather(*(watch.stop() for watch in watches))
         if working.done():
             working.result()
             return
-        if (error := watch.ended.exception()) is not None and not stopping.is_set():
+        errors = [error for watch in watches if (error := watch.ended.exception()) is not None]
+        if errors and not stopping.is_set():
             failures = failures + 1 if _now() - begun_at < WATCH_SHORT_S else 1
-            await _after_failure(reconciler, error, failures)
+            await _after_failure(reconciler, errors[0], failures)
+
+
+def _watches(reconciler: Reconciler, place: Place) -> list[Watch]:
+    """One for what is cluster-scoped or in our own namespace, one for what users have in theirs: a kopf has one scope."""
+    sink = reconciler.intake.take_event
+    watches = [Watch(kinds, "" if everywhere else place.namespace, sink) for kinds, everywhere in reconciler.intake.scopes()]
+    for watch in watches:
+        watch.start()
+    return watches
 
 
 def _now() -> float:

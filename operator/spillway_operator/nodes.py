@@ -14,7 +14,7 @@ from spillway_crds import names
 from spillway_operator import metrics
 from spillway_operator.apiserver import DATAPLANES, NODES, ApiServer, Kind
 from spillway_operator.observe import DataplanePods
-from spillway_operator.plan import NodePlan, is_standby, marked_failed, plan_node
+from spillway_operator.plan import NodePlan, is_wanted, marked_failed, plan_node
 from spillway_operator.sights import DataplaneSight, NodeSight
 from spillway_operator.turns import TurnKeeper
 from spillway_operator.wire import Raw, dataplane_body
@@ -77,8 +77,8 @@ class NodeWork:
         return True
 
     def _is_unwanted(self, node: NodeSight) -> bool:
-        rules = self._world.rules()
-        return rules.emptying or not (self._world.resolved(node).selected or is_standby(node, rules))
+        has_ring = self._world.has_ring(node.name)
+        return not is_wanted(node, self._world.resolved(node), self._world.rules(), has_ring=has_ring)
 
     def _plan(self, node: NodeSight, dataplane: DataplaneSight | None, *, abandoned: bool) -> NodePlan:
         resolved, rules = self._world.resolved(node), self._world.rules()
@@ -86,7 +86,10 @@ class NodeWork:
         if rules.idle_s > idle_for_s and not resolved.selected and dataplane is not None and dataplane.has_links:
             self._again(node.name, rules.idle_s - idle_for_s)
         turn = self._turns.turn_of(node.name)
-        return plan_node(node, dataplane, resolved, rules, idle_for_s=idle_for_s, turn=turn, abandoned=abandoned)
+        has_ring = self._world.has_ring(node.name)
+        return plan_node(
+            node, dataplane, resolved, rules, idle_for_s=idle_for_s, turn=turn, abandoned=abandoned, has_ring=has_ring
+        )
 
     def _idle_for_s(self, name: str, *, selected: bool) -> float:
         now = asyncio.get_running_loop().time()

@@ -16,6 +16,7 @@ from spillway_crds.orders import Attach, FilterOrder, NodeOrder, NodeState
 from spillway_crds.resolve import resolve, selects
 from spillway_operator.sights import DataplaneSight, NodeSight
 
+LINUX = NodeSelector((("kubernetes.io/os", "linux"),))
 REPORT_LEAST_S = 5
 NODES_PER_REPORT_SECOND = 30
 LAST_PRIORITY = 1000
@@ -55,13 +56,17 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for all nodes. emptying: the release is being uninstalled."""
+    """What holds for all nodes. emptying: the release is being uninstalled.
+
+    ring_interfaces: with transmit queues that may be granted. A grant names no nodes, so each Linux node is looked at.
+    """
 
     standby: NodeSelector | None = None
     standby_attach: bool = False
     idle_s: float = 0.0
     report_seconds: int = REPORT_LEAST_S
     emptying: bool = False
+    ring_interfaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,11 @@ def is_standby(node: NodeSight, rules: Rules) -> bool:
     return rules.standby is not None and selects(rules.standby, node.labels)
 
 
+def may_have_rings(node: NodeSight, rules: Rules) -> bool:
+    """Whether a transmit queue of the node may be granted, as far as can be known before an agent has looked."""
+    return bool(rules.ring_interfaces) and selects(LINUX, node.labels)
+
+
 def is_empty(dataplane: DataplaneSight) -> bool:
     """Whether the node has confirmed, from its kernel, that nothing of ours is left, and its turn is over.
 
@@ -121,27 +131,38 @@ def plan_node(
     idle_for_s: float = 0.0,
     turn: Attach = Attach.HOLD,
     abandoned: bool = False,
+    has_ring: bool = False,
 ) -> NodePlan:
     """Return what one node has to do.
 
     idle_for_s: how long no filter has wanted it. turn: whether it may make a link flap. abandoned: no agent has ever reported
-    from there, and none is there to do so: nobody will ever confirm anything.
+    from there, and none is there to do so: nobody will ever confirm anything. has_ring: a claim has a queue there, or it is not
+    known that none has.
     """
-    if not _is_needed(node, dataplane, resolved, rules, abandoned=abandoned):
+    if not _is_needed(node, dataplane, resolved, rules, abandoned=abandoned, has_ring=has_ring):
         return NodePlan(None, wants_pod=False)
-    state = plan_state(node, dataplane, resolved, rules, idle_for_s)
+    state = plan_state(node, dataplane, resolved, rules, idle_for_s, has_ring=has_ring)
     order = NodeOrder(
         state=state,
         attach=turn,
         report_seconds=rules.report_seconds,
         attach_standby=state is NodeState.IDLE and rules.standby_attach and is_standby(node, rules),
         filters=resolved.orders if state is NodeState.ACTIVE else (),
+        ring_interfaces=rules.ring_interfaces if state is not NodeState.EMPTY and may_have_rings(node, rules) else (),
     )
     return NodePlan(order, wants_pod=True)
 
 
-def _is_needed(node: NodeSight, dataplane: DataplaneSight | None, resolved: Resolved, rules: Rules, *, abandoned: bool) -> bool:
-    wanted = not rules.emptying and (resolved.selected or is_standby(node, rules))
+def is_wanted(node: NodeSight, resolved: Resolved, rules: Rules, *, has_ring: bool) -> bool:
+    """Whether anything but what is left of ours wants a pod there."""
+    reasons = resolved.selected or is_standby(node, rules) or may_have_rings(node, rules) or has_ring
+    return not rules.emptying and reasons
+
+
+def _is_needed(
+    node: NodeSight, dataplane: DataplaneSight | None, resolved: Resolved, rules: Rules, *, abandoned: bool, has_ring: bool
+) -> bool:
+    wanted = is_wanted(node, resolved, rules, has_ring=has_ring)
     if abandoned:
         return wanted
     if dataplane is None:
@@ -150,14 +171,20 @@ def _is_needed(node: NodeSight, dataplane: DataplaneSight | None, resolved: Reso
 
 
 def plan_state(
-    node: NodeSight, dataplane: DataplaneSight | None, resolved: Resolved, rules: Rules, idle_for_s: float
+    node: NodeSight,
+    dataplane: DataplaneSight | None,
+    resolved: Resolved,
+    rules: Rules,
+    idle_for_s: float,
+    *,
+    has_ring: bool = False,
 ) -> NodeState:
     """Return what the node's order says; never expressed by absence."""
     if rules.emptying:
         return NodeState.EMPTY
     if resolved.orders:
         return NodeState.ACTIVE
-    if rules.standby_attach and is_standby(node, rules):
+    if (rules.standby_attach and is_standby(node, rules)) or may_have_rings(node, rules) or has_ring:
         return NodeState.IDLE
     if dataplane is None or not dataplane.has_links or _idle_is_over(dataplane, rules, idle_for_s):
         return NodeState.EMPTY

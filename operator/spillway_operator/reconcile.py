@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 from spillway_crds import names
-from spillway_operator.apiserver import DATAPLANES, FILTERS, NODES, ApiServer, Kind, config_maps
+from spillway_operator.apiserver import CLAIMS, DATAPLANES, FILTERS, NODES, SLICES, STREAMS, ApiServer, Kind, config_maps
 from spillway_operator.bells import ALL, Bells
 from spillway_operator.changes import Changes
 from spillway_operator.config import Config
@@ -19,8 +19,13 @@ from spillway_operator.nodes import NodeWork
 from spillway_operator.observe import DataplanePods
 from spillway_operator.revisions import RevisionWork
 from spillway_operator.sights import DataplaneSight, FilterSight
+from spillway_operator.stream_changes import StreamChanges
+from spillway_operator.stream_sights import StreamSight
+from spillway_operator.stream_wire import is_about_queues, is_our_slice, key_of, reduce_claim, reduce_slice, reduce_stream
+from spillway_operator.streams import StreamWork
 from spillway_operator.turns import TurnKeeper
 from spillway_operator.upkeep import PeerWriting, PodLooking, RevisionKeeping, TurnGiving
+from spillway_operator.waiting import PodTelling
 from spillway_operator.wire import Raw, reduce_config, reduce_dataplane, reduce_filter, reduce_node
 from spillway_operator.world import World
 
@@ -62,12 +67,18 @@ class Reconciler:
         configs = config_maps(self._place.namespace)
         nodes = NodeWork(api, world, turns, pods, answered=answered, again=bells.ring_node)
         filters = FilterWork(api, world, turns, herald, answered=answered, unheard=bells.ring_pods)
-        self.intake.watch(self._watch_table(Changes(world, bells, filters), configs))
+        words = Herald(api, self._place.instance)  # of its own: what streams have to say takes nothing from filters
+        streams = StreamWork(api, world, words, answered=answered, ring=bells.ring_stream, again=bells.ring_claim)
+        stream_changes = StreamChanges(world, bells, streams)
+        self.intake.watch((*self._watch_table(Changes(world, bells, filters), configs), *self._stream_table(stream_changes)))
         bells.works.update(
             node=nodes.converge,
             filter=filters.report,
             revision=self._revisions.store,
             turn=TurnGiving(world, bells, turns, herald).give,
+            claim=streams.claim,
+            stream=streams.report,
+            waiting=PodTelling(api, world, words, bells.ring_waiting).look,
             absence=self.intake.judge_absence,
             audit=self.intake.audit,
             peers=PeerWriting(api, world, self.intake, configs).write,
@@ -83,6 +94,17 @@ class Reconciler:
             Watched(DATAPLANES, world.dataplanes, self._reduce_dataplane, changes.heed_dataplane),
             Watched(configs, world.configs, reduce_config, changes.heed_config),
         )
+
+    def _stream_table(self, changes: StreamChanges) -> tuple[Watched, ...]:
+        world = self.world
+        return (
+            Watched(STREAMS, world.streams, self._reduce_stream, changes.heed_stream, namespaced=True),
+            Watched(CLAIMS, world.claims, reduce_claim, changes.heed_claim, namespaced=True, concerns=is_about_queues),
+            Watched(SLICES, world.slices, reduce_slice, changes.heed_slice, concerns=is_our_slice),
+        )
+
+    def _reduce_stream(self, raw: Raw) -> StreamSight:
+        return reduce_stream(raw, self.world.streams.get(key_of(raw)))
 
     def _reduce_filter(self, raw: Raw) -> FilterSight:
         return reduce_filter(raw, self.world.filters.get(raw["metadata"]["name"]), self.world.flows)
@@ -156,4 +178,5 @@ class Reconciler:
         for kind in self.intake.served_kinds():
             self.bells.audit.ring(kind.plural)
         self.bells.ring_nodes(spread_s=RESYNC_SPREAD_S)
+        self.bells.ring_streams()
         self.bells.ring_filters(after_s=random.uniform(0, RESYNC_SPREAD_S))

@@ -5,16 +5,20 @@ Law: nothing is planned before every listing is complete.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from spillway_crds import names
 from spillway_crds.failsafe import flows
+from spillway_crds.grants import granted_interfaces
 from spillway_crds.orders import FilterOrder
 from spillway_crds.resolve import selects
 from spillway_operator.cache import Cache
 from spillway_operator.config import Config
+from spillway_operator.contest import Place, Stakes, settle
+from spillway_operator.crds import CLAIM_PLURALS
 from spillway_operator.plan import Candidate, Resolved, Rules, report_seconds, resolve_node
 from spillway_operator.sights import ConfigSight, DataplaneSight, FilterSight, NodeSight, RevisionSight
+from spillway_operator.stream_sights import ClaimSight, SliceSight, StreamSight
 
 UNINSTALL_CONFIGMAP = "spillway-uninstall"
 UNINSTALL_OWNER_KEY = "deployment"  # uid of the Deployment that is being uninstalled; a leftover never binds a new release
@@ -29,11 +33,14 @@ class World:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.deployment_uid = self.agents_since = ""
-        self.missing: set[str] = {names.FILTERS_PLURAL, names.DATAPLANES_PLURAL}
+        self.missing: set[str] = {names.FILTERS_PLURAL, names.DATAPLANES_PLURAL, names.STREAMS_PLURAL, *CLAIM_PLURALS}
         self.nodes: Cache[NodeSight] = Cache()
         self.filters: Cache[FilterSight] = Cache()
         self.dataplanes: Cache[DataplaneSight] = Cache()
         self.configs: Cache[ConfigSight] = Cache()
+        self.streams: Cache[StreamSight] = Cache()
+        self.claims: Cache[ClaimSight] = Cache()
+        self.slices: Cache[SliceSight] = Cache()
         self.held_before = ""  # filters in orders from before this time (RFC 3339) went with their CRD: they are kept for a while
         self.revisions: dict[str, RevisionSight] = {}
         self.flows = tuple(flow for flow in flows(ceiling_pps=config.failsafe.ceiling_pps) if flow.name in config.failsafe.flows)
@@ -41,6 +48,7 @@ class World:
         self._published: dict[str, FilterOrder] = {}  # filter uid -> the last order whose revision was stored
         self._candidates: tuple[Candidate, ...] | None = None
         self._resolved: dict[str, Resolved] = {}
+        self._places: Mapping[str, Place] | None = None
 
     # ---- what may be done -----------------------------------------------------------------------------------------------
 
@@ -73,7 +81,41 @@ class World:
             idle_s=self.config.disruption.idle_s,
             report_seconds=report_seconds(len(self.nodes)),
             emptying=self.emptying,
+            ring_interfaces=granted_interfaces(self.config.grants) if self.serves_claims else (),
         )
+
+    # ---- rings ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def serves_claims(self) -> bool:
+        """Whether the API serves what hands out transmit queues."""
+        return not self.missing & CLAIM_PLURALS
+
+    @property
+    def knows_claims(self) -> bool:
+        """Whether all claims and offered queues are known."""
+        return self.serves_claims and self.claims.complete and self.slices.complete
+
+    def has_ring(self, node: str) -> bool:
+        """Whether a claim has a queue on a node; True while that is not known."""
+        if self.serves_claims and not self.claims.complete:
+            return True
+        return any(device.node == node for claim in self.claims for device in claim.devices)
+
+    def places(self) -> Mapping[str, Place]:
+        """What every stream may have, by name."""
+        if self._places is None:
+            self._places = settle(self.streams, self.stakes())
+        return self._places
+
+    def stakes(self) -> Stakes:
+        """All that streams contend for, and who has it."""
+        offers = tuple(offer for each in self.slices for offer in each.offers)
+        return Stakes(self.config.grants, offers, tuple(self.claims))
+
+    def forget_places(self) -> None:
+        """A stream, a claim's devices or an offer changed."""
+        self._places = None
 
     # ---- revisions ------------------------------------------------------------------------------------------------------
 

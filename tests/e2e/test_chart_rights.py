@@ -17,8 +17,14 @@ AGENT = {
 OPERATOR = {
     ("*", "spillway.dev", "floodfilters", "*"): READ,
     ("*", "spillway.dev", "floodfilters/status", "*"): ("patch",),
+    ("*", "spillway.dev", "bypassstreams", "*"): READ,
+    ("*", "spillway.dev", "bypassstreams/status", "*"): ("patch",),
+    ("*", "resource.k8s.io", "resourceclaims", "*"): ("list", "watch"),
+    ("*", "resource.k8s.io", "resourceslices", "*"): ("list", "watch"),
+    ("*", "events.k8s.io", "events", "*"): ("create",),
     ("*", "spillway.dev", "nodedataplanes", "*"): (*READ, "create", "patch", "delete"),
     ("*", "", "nodes", "*"): (*READ, "patch"),
+    ("*", "apiextensions.k8s.io", "customresourcedefinitions", "bypassstreams.spillway.dev"): ("get",),
     ("*", "apiextensions.k8s.io", "customresourcedefinitions", "floodfilters.spillway.dev"): ("get",),
     ("*", "apiextensions.k8s.io", "customresourcedefinitions", "nodedataplanes.spillway.dev"): ("get",),
     (NAMESPACE, "coordination.k8s.io", "leases", "*"): ("create",),
@@ -31,7 +37,6 @@ OPERATOR = {
     (NAMESPACE, "", "configmaps", "spillway-uninstall"): ("patch",),
     (NAMESPACE, "", "pods", "*"): ("list",),
     (NAMESPACE, "", "events", "*"): ("list",),
-    ("default", "events.k8s.io", "events", "*"): ("create",),
     ("default", "discovery.k8s.io", "endpointslices", "*"): ("list",),
     ("kube-public", "", "configmaps", "cluster-info"): ("get",),
 }
@@ -41,6 +46,7 @@ DRIVER = {
     ("*", "resource.k8s.io", "resourceclaims", "*"): ("get",),
     ("*", "resource.k8s.io", "resourceclaims/status", "*"): ("patch",),
 }
+MAKER = {("*", "resource.k8s.io", "resourceclaims", "*"): ("create", "delete"), ("*", "", "pods", "*"): ("list",)}
 ACCOUNTS = {
     "spillway-dataplane": AGENT,
     "spillway-operator": OPERATOR,
@@ -59,6 +65,11 @@ def test_the_driver_adds_exactly_these() -> None:
     assert rights(render(*GRANTS), "spillway-dataplane") == wanted
 
 
+def test_the_operator_makes_claims_only_where_queues_are_granted() -> None:
+    more = rights(render(*GRANTS), "spillway-operator") - rights(render(), "spillway-operator")
+    assert more == {(*place, verb) for place, verbs in MAKER.items() for verb in verbs}
+
+
 def test_no_other_account_has_rights() -> None:
     """Every binding names service accounts of ours, and no role is a wildcard."""
     for each in render():
@@ -75,16 +86,20 @@ def test_nobody_of_ours_pulls_the_kill_switch() -> None:
         assert not [right for right in rights(render(), account) if SWITCH_CONFIGMAP in right]
 
 
-POLICIES = {"spillway-agent-own-node": "spillway-dataplane", "spillway-operator-own-label": "spillway-operator"}
+POLICIES = {
+    "spillway-agent-own-node": "spillway-dataplane",
+    "spillway-operator-own-label": "spillway-operator",
+    "spillway-operator-own-claims": "spillway-operator",
+}
 
 
 @pytest.fixture(params=POLICIES)
 def policy(request: pytest.FixtureRequest) -> Json:
-    return only(render(), "ValidatingAdmissionPolicy", request.param)
+    return only(render(*GRANTS), "ValidatingAdmissionPolicy", request.param)
 
 
 def test_policies_deny_when_in_doubt(policy: Json) -> None:
-    binding = only(render(), "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
+    binding = only(render(*GRANTS), "ValidatingAdmissionPolicyBinding", policy["metadata"]["name"])
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 

@@ -47,7 +47,7 @@ dataplane.spillway.node-restriction.kubernetes.io/wanted
 {{- $standby := dict "nodeSelector" .Values.standby.nodeSelector "attach" .Values.standby.attach -}}
 {{- $flows := prepend .Values.failsafe.flows "neighbour-discovery" -}}
 {{- $failsafe := set (deepCopy .Values.failsafe) "flows" $flows -}}
-{{- dict "disruption" .Values.disruption "failsafe" $failsafe "standby" $standby "uninstall" .Values.uninstall | toPrettyJson -}}
+{{- dict "disruption" .Values.disruption "failsafe" $failsafe "standby" $standby "streams" (dict "grants" .Values.streams.grants) "uninstall" .Values.uninstall | toPrettyJson -}}
 {{- end }}
 
 {{/* The DRA driver's name, and the end of its classes' names. */}}

@@ -1,0 +1,85 @@
+"""BypassStream.status as values, and as JSON and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spillway_crds.encode import without_empty
+from spillway_crds.orders import Condition
+from spillway_crds.status_wire import decode_condition, encode_condition
+
+OWN_CONDITIONS = ("Ready", "Progressing")  # what others may add is theirs
+_TEXTS = {
+    "claim": "claim",
+    "node": "node",
+    "interface": "interface",
+    "bind_mode": "bindMode",
+    "mac_address": "macAddress",
+    "next_hop_mac_address": "nextHopMacAddress",
+}
+_COUNTS = {
+    "packets": "packets",
+    "bytes": "bytes",
+    "late_packets": "latePackets",
+    "packets_per_second": "packetsPerSecond",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """A BypassStream's status. queue: None while no ring is there; counts then are 0 and not written."""
+
+    generation: int = 0
+    claim: str = ""
+    node: str = ""
+    interface: str = ""
+    queue: int | None = None
+    bind_mode: str = ""
+    mac_address: str = ""
+    next_hop_mac_address: str = ""
+    packets: int = 0
+    bytes: int = 0
+    late_packets: int = 0
+    packets_per_second: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type, or None."""
+        return next((each for each in self.conditions if each.type == kind), None)
+
+
+def encode_stream_report(report: StreamReport) -> dict[str, Any]:
+    """BypassStream.status. What is left out was ours, and apply takes it away."""
+    texts = without_empty({wire: getattr(report, name) for name, wire in _TEXTS.items()})
+    counts = {} if report.queue is None else {wire: getattr(report, name) for name, wire in _COUNTS.items()}
+    return {
+        "observedGeneration": report.generation,
+        **texts,
+        **({} if report.queue is None else {"queue": report.queue}),
+        **counts,
+        "conditions": [
+            {**encode_condition(each), "observedGeneration": report.generation, "message": each.message}
+            for each in report.conditions
+        ],
+    }
+
+
+def decode_stream_report(raw: Mapping[str, Any] | None) -> StreamReport:
+    """Inverse of `encode_stream_report`, lenient: a status that was never written, or that somebody emptied, reads as nothing."""
+    raw = raw or {}
+    texts = {name: raw.get(wire, "") for name, wire in _TEXTS.items()}
+    counts = {name: raw.get(wire, 0) for name, wire in _COUNTS.items()}
+    return StreamReport(
+        generation=raw.get("observedGeneration", 0),
+        queue=raw.get("queue"),
+        conditions=_own_conditions(raw.get("conditions", ())),
+        **texts,
+        **counts,
+    )
+
+
+def _own_conditions(raw: Iterable[Mapping[str, Any]]) -> tuple[Condition, ...]:
+    found = {each.get("type"): decode_condition(each) for each in raw}
+    return tuple(found[kind] for kind in OWN_CONDITIONS if kind in found)

@@ -1,0 +1,203 @@
+"""What a BypassStream's status and its Events say. Pure: the same input gives the same report.
+
+Laws: what a ring does is the node's word, never an echo of the spec; a condition's time changes only with its status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spillway_crds import names
+from spillway_crds.orders import Condition
+from spillway_operator.contest import Place
+from spillway_operator.events import NORMAL, WARNING, Note
+from spillway_operator.stream_plan import (
+    CLAIM_REFUSED,
+    CONFLICT,
+    INVALID_INTENT,
+    NOT_GRANTED,
+    NOT_SUPPORTED,
+    PENDING,
+    PREPARING,
+    QUEUE_NOT_FOUND,
+    WAITING_FOR_POD,
+    ClaimPlan,
+)
+from spillway_operator.stream_report import StreamReport
+from spillway_operator.stream_sights import ClaimSight, DeviceWord, StreamSight
+
+READY, PROGRESSING = "Ready", "Progressing"
+MAX_MESSAGE_CHARS = 1000
+SETTLED = "Settled"
+TOLD = frozenset({CONFLICT, INVALID_INTENT, NOT_SUPPORTED, NOT_GRANTED, CLAIM_REFUSED})  # somebody has to act on these
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known of one stream. claim: of its name, and its own. refusal: what the API server said against the claim.
+
+    missing_crd: name of the kind's CRD while that is gone. now: RFC 3339.
+    """
+
+    plan: ClaimPlan
+    place: Place | None
+    claim: ClaimSight | None
+    refusal: str = ""
+    now: str = ""
+
+
+def plan_stream_report(stream: StreamSight, given: Situation) -> StreamReport:
+    """Return the whole status."""
+    before = stream.report
+    ready, progressing = _ready(stream, given), _progressing(given)
+    conditions = tuple(_dated(each, before.condition(each.type), given.now) for each in (ready, progressing))
+    bare = StreamReport(generation=stream.generation, claim=_claim_name(given), conditions=conditions)
+    return _with_ring(bare, given.claim)
+
+
+def _claim_name(given: Situation) -> str:
+    current = given.claim is not None and (given.plan.obstacle is None or not given.plan.obstacle.replacing)
+    return given.claim.own_name if current and given.claim is not None else ""
+
+
+def _dated(condition: Condition, before: Condition | None, now: str) -> Condition:
+    same = before is not None and before.status == condition.status and before.changed
+    return replace(condition, message=condition.message[:MAX_MESSAGE_CHARS], changed=before.changed if same and before else now)
+
+
+def _with_ring(report: StreamReport, claim: ClaimSight | None) -> StreamReport:
+    if claim is None or not claim.devices:
+        return report
+    data = _word(claim).data
+    report = replace(report, node=claim.devices[0].node)
+    if "queue" not in data:
+        return report
+    return replace(
+        report,
+        interface=_text(data, "interface"),
+        queue=_count(data, "queue"),
+        bind_mode=_text(data, "bindMode"),
+        mac_address=_text(data, "mac"),
+        next_hop_mac_address=_text(data, "nextHopMac"),
+        packets=_count(data, "packets"),
+        bytes=_count(data, "bytes"),
+        late_packets=_count(data, "late"),
+        packets_per_second=_count(data, "packetsPerSecond"),
+    )
+
+
+def _word(claim: ClaimSight) -> DeviceWord:
+    return claim.words.get(claim.devices[0], DeviceWord()) if claim.devices else DeviceWord()
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    found = data.get(key, "")
+    return found if isinstance(found, str) else ""
+
+
+def _count(data: Mapping[str, Any], key: str) -> int:
+    """A node may say anything; what is no count is none."""
+    found = data.get(key, 0)
+    return max(0, found) if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+# ---- conditions ---------------------------------------------------------------------------------------------------------
+
+
+def _ready(stream: StreamSight, given: Situation) -> Condition:
+    obstacle = given.plan.obstacle
+    if obstacle is not None and not obstacle.replacing:
+        return Condition(READY, "False", obstacle.reason, obstacle.message)
+    if given.refusal:
+        return Condition(READY, "False", CLAIM_REFUSED, given.refusal)
+    if given.claim is not None and given.claim.devices:
+        return _allocated(given.claim)
+    if obstacle is not None:
+        return Condition(READY, "False", obstacle.reason, obstacle.message)
+    if given.claim is None:
+        return Condition(READY, "False", PENDING, "its ResourceClaim is being made")
+    return _unallocated(stream, given.place)
+
+
+def _unallocated(stream: StreamSight, place: Place | None) -> Condition:
+    if place is not None and not place.offered:
+        return Condition(READY, "False", QUEUE_NOT_FOUND, _nobody_offers(stream))
+    name = stream.name.partition("/")[2]
+    message = f"no pod holds the ring: a pod gets it that names ResourceClaim {name} in resourceClaims"
+    return Condition(READY, "False", WAITING_FOR_POD, message)
+
+
+def _nobody_offers(stream: StreamSight) -> str:
+    assert stream.subject is not None
+    spec = stream.subject.spec
+    what = f"queue {spec.tx_queue}" if spec.tx_queue is not None else "a queue"
+    return (
+        f"no node offers {what} of {spec.interface} that this namespace may have: a node does once the interface is up there,"
+        f" has a native XDP program and that queue (kubectl get resourceslices, driver {names.QUEUE_DRIVER})"
+    )
+
+
+def _allocated(claim: ClaimSight) -> Condition:
+    said = _word(claim).condition(READY)
+    node = claim.devices[0].node
+    if said is None:
+        return Condition(READY, "False", PREPARING, f"node {node} has not said yet how the ring is")
+    connected = _word(claim).condition("Connected")
+    unheard = connected is not None and connected.status == "False" and connected.reason == "NoConnection"
+    if said.status == "True" and connected is not None and unheard:
+        return Condition(READY, "False", connected.reason, f"{node}: {connected.message}")
+    return Condition(READY, said.status, said.reason, f"{node}: {said.message}")
+
+
+def _progressing(given: Situation) -> Condition:
+    obstacle = given.plan.obstacle
+    if obstacle is not None and obstacle.replacing:
+        return Condition(PROGRESSING, "True", obstacle.reason, obstacle.message)
+    return Condition(PROGRESSING, "False", SETTLED, "")
+
+
+def without_counts(report: StreamReport) -> StreamReport:
+    """What of a status is state: a change of it is written at once, a change of counts when it is due."""
+    return replace(report, packets=0, bytes=0, late_packets=0, packets_per_second=0)
+
+
+# ---- Events -------------------------------------------------------------------------------------------------------------
+
+
+def notes_between(before: StreamReport, after: StreamReport) -> tuple[Note, ...]:
+    """Return what became different, as a person would put it."""
+    notes = (_readiness(before, after), _claim_in_use(before, after), _mode(before, after), _next_hop(before, after))
+    return tuple(note for note in notes if note is not None)
+
+
+def _readiness(before: StreamReport, after: StreamReport) -> Note | None:
+    was, now = before.condition(READY), after.condition(READY)
+    if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
+        return None
+    if now.status == "True":
+        return Note(NORMAL, READY, now.message) if was is None or was.status != "True" else None
+    if now.reason in TOLD or (was is not None and was.status == "True"):
+        return Note(WARNING, now.reason, now.message)
+    return None
+
+
+def _claim_in_use(before: StreamReport, after: StreamReport) -> Note | None:
+    was, now = before.condition(PROGRESSING), after.condition(PROGRESSING)
+    if now is None or now.status != "True" or (was is not None and was.status == "True"):
+        return None
+    return Note(NORMAL, now.reason, now.message)
+
+
+def _mode(before: StreamReport, after: StreamReport) -> Note | None:
+    if not before.bind_mode or not after.bind_mode or before.bind_mode == after.bind_mode:
+        return None
+    return Note(WARNING, "ModeChanged", f"the ring was in mode {before.bind_mode} and is now in mode {after.bind_mode}")
+
+
+def _next_hop(before: StreamReport, after: StreamReport) -> Note | None:
+    was, now = before.next_hop_mac_address, after.next_hop_mac_address
+    if not was or not now or was == now or before.node != after.node:
+        return None
+    return Note(NORMAL, "NextHopChanged", f"frames went to {was} and go to {now} now")

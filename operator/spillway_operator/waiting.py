@@ -1,0 +1,75 @@
+"""Tells pods that wait for a transmit queue who has it: the scheduler's own words name neither queue nor holder.
+
+Pods are not watched. Those of a namespace are listed while a claim for a queue there has none, and only those that wait.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spillway_operator.apiserver import PODS, ApiServer, within
+from spillway_operator.contest import rivals_of_all
+from spillway_operator.events import WARNING, Note, Regarding
+from spillway_operator.herald import Herald
+from spillway_operator.stream_plan import CONFLICT, plan_claim, taken
+from spillway_operator.stream_sights import ClaimSight, StreamSight
+from spillway_operator.stream_wire import Raw, selectors_of
+from spillway_operator.world import World
+
+LOOK_EVERY_S = 30.0
+QUEUE_TAKEN = "QueueTaken"
+UNSCHEDULED = {"fieldSelector": "status.phase=Pending,spec.nodeName="}
+INTERFACE = re.compile(r"\.interface\s*==\s*[\"']([^\"']+)[\"']")
+QUEUE = re.compile(r"\.queue\s*==\s*([0-9]+)")
+
+
+class PodTelling:
+    """again: asks for another look at a namespace, after seconds."""
+
+    def __init__(self, api: ApiServer, world: World, herald: Herald, again: Callable[[str, float], None]) -> None:
+        self._api, self._world, self._herald, self._again = api, world, herald, again
+
+    async def look(self, namespace: str) -> None:
+        """Tell every pod of a namespace that waits for a taken queue; as long as one may, again and again."""
+        if not self._world.knows_claims or not (waits := dict(self._waits(namespace))):
+            return
+        self._again(namespace, LOOK_EVERY_S)
+        pods, _ = await self._api.list(within(PODS, namespace), query=UNSCHEDULED)
+        for pod in pods:
+            notes = [Note(WARNING, QUEUE_TAKEN, waits[name]) for name in claims_of(pod) if name in waits]
+            await self._herald.tell(Regarding("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["uid"], namespace), notes)
+
+    def _waits(self, namespace: str) -> Iterator[tuple[str, str]]:
+        """Names of claims that others keep without a queue, and the words for it. A stream's claim may not be there yet."""
+        for stream in self._world.streams:
+            if stream.namespace == namespace and (words := self._conflict(stream)):
+                yield stream.name.partition("/")[2], words
+        for claim in self._world.claims:
+            if claim.namespace == namespace and not claim.devices and (words := self._taken(claim)):
+                yield claim.own_name, words
+
+    def _conflict(self, stream: StreamSight) -> str:
+        plan = plan_claim(stream, self._world.claims.get(stream.name), self._world.places().get(stream.name), served=True)
+        return plan.obstacle.message if plan.obstacle is not None and plan.obstacle.reason == CONFLICT else ""
+
+    def _taken(self, claim: ClaimSight) -> str:
+        """Of a claim that somebody wrote by hand: its selectors are read as far as they are written the usual way."""
+        text = " ".join(selectors_of(claim.spec))
+        interface, queue = INTERFACE.search(text), QUEUE.search(text)
+        rivals = rivals_of_all(
+            self._world.stakes(),
+            claim.namespace,
+            interface.group(1) if interface else None,
+            int(queue.group(1)) if queue else None,
+        )
+        where = f" of {interface.group(1)}" if interface else ""
+        return taken(f"queue {queue.group(1)}{where}" if queue else f"a queue{where}", rivals) if rivals else ""
+
+
+def claims_of(pod: Raw) -> tuple[str, ...]:
+    """Names of the claims that a pod waits for, those of its templates too."""
+    written: Any = (pod.get("spec") or {}).get("resourceClaims") or ()
+    made: Any = (pod.get("status") or {}).get("resourceClaimStatuses") or ()
+    return tuple(name for each in (*written, *made) if (name := each.get("resourceClaimName")))
