@@ -78,6 +78,10 @@ class ApiCalls:
         """Server-side apply: what is in `body` is ours from now on."""
         return self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body)
 
+    def create(self, path: str, body: Raw) -> Raw:
+        """Post an object."""
+        return self._json("POST", path, {}, body)
+
     def delete(self, path: str) -> None:
         """Delete an object; one that is not there is no error."""
         try:
@@ -103,7 +107,8 @@ class ApiCalls:
         *,
         timeout_s: tuple[float, float],
     ) -> Any:
-        headers = {"Accept": "application/json"} | ({"Content-Type": APPLY} if body is not None else {})
+        kind = {"Content-Type": APPLY if method == "PATCH" else "application/json"} if body is not None else {}
+        headers = {"Accept": "application/json"} | kind
         try:
             request = self._client.param_serialize(
                 method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]

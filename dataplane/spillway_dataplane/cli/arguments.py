@@ -34,6 +34,7 @@ def parser() -> Parser:
     _add_check(commands)
     _add_run(commands)
     _add_status(commands)
+    _add_streams(commands)
     _add_off(commands)
     _command(commands, "on", "let enforcing filters drop again at this node, and attach again what somebody detached", node=True)
     _add_restore(commands)
@@ -96,6 +97,15 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         commands, "status", "say what filters on this node, read from the kernel, with or without the agent", node=True
     )
     status.add_argument("--all-interfaces", action="store_true", help="list interfaces without a program too")
+
+
+def _add_streams(commands: argparse._SubParsersAction[Parser]) -> None:
+    streams = _command(commands, "streams", "list the transmit rings of a cluster: node, queue, mode, rate, who has them")
+    streams.add_argument("-n", "--namespace", default="", metavar="NAME", help="of this namespace only")
+    actions = streams.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+    evict = _command(actions, "evict", "end the pods that hold a stream's ring, by the API's eviction: budgets are kept to")
+    evict.add_argument("name", metavar="NAME", help="of the stream, or of the claim")
+    evict.add_argument("-n", "--namespace", required=True, metavar="NAME", help="the stream's")
 
 
 def _add_off(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -14,7 +14,16 @@ from spillway_dataplane.cli.console import JSON, TEXT, Say
 from spillway_dataplane.cli.exits import CommandError, Exit
 
 HOME = "spillway_dataplane.cli"
-COMMANDS = ("check", "run", "status", "off", "on", "restore", "version")  # each a module with `run(arguments, say) -> Exit`
+COMMANDS = (
+    "check",
+    "run",
+    "status",
+    "streams",
+    "off",
+    "on",
+    "restore",
+    "version",
+)  # each a module with `run(arguments, say) -> Exit`
 
 
 def main(argv: Sequence[str] | None = None) -> int:
