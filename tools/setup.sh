@@ -13,6 +13,8 @@ packages=(
   procps kmod                                          # sysctl, ps, modprobe
   bpftool tcpdump hping3 iputils-ping libpcap0.8       # other people's tools that tests use
   nftables xdp-tools                                   # ... and that benches compare with
+  gstreamer1.0-tools gstreamer1.0-plugins-base         # receivers of video (udpsrc, rtpvrawdepay; interlaced: ffmpeg)
+  gstreamer1.0-plugins-good ffmpeg
   shellcheck git make curl
 )
 
