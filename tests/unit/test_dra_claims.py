@@ -13,11 +13,12 @@ import pytest
 from tests.unit.dra_fakes import NODE, PARAMETERS, Raw, claim
 
 from spillway_crds.errors import Conflict, InvalidIntent, NotSupported, SpillwayError, Transient
+from spillway_crds.grants import Grant
 from spillway_crds.streams import BindMode
 from spillway_dataplane.dra.cdi import device_id, encode_cdi
 from spillway_dataplane.dra.checkpoint import Checkpoints, decode_record, encode_record
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, read_claim
-from spillway_dataplane.dra.grants import Grant, Grants
+from spillway_dataplane.dra.grants import Grants
 from spillway_dataplane.dra.report import CONNECT_S, dated, decode_conditions, encode_report, report_claim, report_failure
 from spillway_dataplane.stream.model import RingCounters, RingState, RingStatus
 

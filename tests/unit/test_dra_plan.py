@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillway_crds.errors import InvalidIntent
+from spillway_crds.grants import Grant
 from spillway_dataplane.dra.devices import Card, QueueDevice, device_name, encode_device, plan_offer
-from spillway_dataplane.dra.grants import Grant, Grants, decode_grants
+from spillway_dataplane.dra.grants import Grants, decode_config
 from spillway_dataplane.dra.offering import GONE_S, Offering
 from spillway_dataplane.dra.slices import DeleteSlice, WriteSlice, encode_slice, plan_slices, slice_name
 
@@ -87,7 +88,7 @@ def test_a_grant_names_namespace_interface_and_queue(namespace: str, interface: 
 
 def test_grants_are_read_as_the_chart_writes_them() -> None:
     text = '{"grants": [{"interface": "eth1", "queues": [1, 2], "namespaces": ["studio"]}], "reportSeconds": 30}'
-    assert decode_grants(text) == replace(GRANTS, report_seconds=30)
+    assert decode_config(text) == replace(GRANTS, report_seconds=30)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_grants_are_read_as_the_chart_writes_them() -> None:
 )
 def test_what_is_wrong_with_grants_is_said_with_its_path(text: str, path: str) -> None:
     with pytest.raises(InvalidIntent) as refused:
-        decode_grants(text)
+        decode_config(text)
     assert path in [each.path for each in refused.value.problems]
 
 

@@ -1,48 +1,25 @@
-"""Which queues may be handed out, and to whom: the cluster administrator's word, as streams.json says it. Nothing by default."""
+"""What the driver is configured with, streams.json: the grants of the cluster administrator, none by default, and a pace."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from spillway_crds import names
 from spillway_crds.decode import checked
 from spillway_crds.errors import InvalidIntent, Problem
-from spillway_crds.schema.fields import Many, Record, Text, Whole
+from spillway_crds.grants import GRANTS, Grant, decode_grants, granted_queues
+from spillway_crds.schema.fields import Record, Whole
 
 REPORT_SECONDS = 10  # between two reports of counters of one ring; changes of state are told at once
-GRANT = Record(
-    description="Transmit queues of one interface name, on every node that has it, and the namespaces that may have them.",
-    fields={
-        "interface": Text(description="Exact name.", pattern=r"^[^\s/]{1,15}$"),
-        "queues": Many(
-            description="Transmit queues, from 0.",
-            item=Whole(description="A queue's number.", maximum=names.MAX_QUEUE_ID),
-            most=names.MAX_QUEUE_ID + 1,
-        ),
-        "namespaces": Many(description="Namespaces.", item=Text(description="A namespace.", max_length=63), most=1024),
-    },
-    required=("interface", "queues", "namespaces"),
-)
+FILE = "streams.json"
 CONFIG = Record(
     description="The configuration of the driver.",
     fields={
-        "grants": Many(description="What may be handed out.", item=GRANT, least=0, most=256),
+        "grants": GRANTS,
         "reportSeconds": Whole(description="Pace of counters.", minimum=1, maximum=3600, default=REPORT_SECONDS),
     },
     required=("grants",),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Queues of one interface that may be handed out to claims of some namespaces."""
-
-    interface: str
-    queues: frozenset[int]
-    namespaces: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +35,14 @@ class Grants:
 
     def allows(self, namespace: str, interface: str, queue: int) -> bool:
         """Whether claims of this namespace may have this queue."""
-        return any(each.interface == interface and queue in each.queues and namespace in each.namespaces for each in self.grants)
+        return queue in granted_queues(self.grants, namespace, interface)
 
 
-def decode_grants(text: str | bytes) -> Grants:
+def decode_config(text: str | bytes) -> Grants:
     """Read streams.json. Raises InvalidIntent with every problem; what was granted before then stays granted."""
     try:
         raw = json.loads(text)
     except ValueError as error:
-        raise InvalidIntent((Problem("streams.json", None, f"is not JSON: {error}"),)) from error
-    found = checked(CONFIG, raw, "streams.json")
-    return Grants(tuple(_grant(each) for each in found["grants"]), found["reportSeconds"])
-
-
-def _grant(raw: Mapping[str, Any]) -> Grant:
-    return Grant(raw["interface"], frozenset(raw["queues"]), frozenset(raw["namespaces"]))
+        raise InvalidIntent((Problem(FILE, None, f"is not JSON: {error}"),)) from error
+    found = checked(CONFIG, raw, FILE)
+    return Grants(decode_grants(found["grants"], f"{FILE}.grants"), found["reportSeconds"])

@@ -1,12 +1,11 @@
-"""Names that kubelet, the API server, the chart and this driver agree on."""
+"""Where the API server has what this driver reads and writes, and the name under which it writes."""
 
 from __future__ import annotations
 
-from spillway_crds.names import GROUP
+from spillway_crds.names import QUEUE_DRIVER, RESOURCE_API
 
-QUEUE_DRIVER = f"tx-queue.{GROUP}"
+__all__ = ["FIELD_MANAGER", "QUEUE_DRIVER", "RESOURCE_API", "SLICES", "claim_path"]
 FIELD_MANAGER = "spillway-streams"
-RESOURCE_API = "resource.k8s.io/v1"
 SLICES = f"/apis/{RESOURCE_API}/resourceslices"
 
 

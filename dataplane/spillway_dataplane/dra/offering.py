@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spillway_crds.errors import InvalidIntent
 from spillway_dataplane.dra.devices import Card, Offer, QueueDevice, named_queues, plan_offer
-from spillway_dataplane.dra.grants import Grants, decode_grants
+from spillway_dataplane.dra.grants import Grants, decode_config
 
 LOG = logging.getLogger(__name__)
 GONE_S = 10.0  # a card that resets is away for a moment; pods must not be placed elsewhere for that
@@ -64,7 +64,7 @@ class Offering:
             return
         self._text = text
         try:
-            self._known = decode_grants(text)
+            self._known = decode_config(text)
         except InvalidIntent as error:
             LOG.error("%s is wrong, the grants stay as they are: %s", self._config, error)
         else:
