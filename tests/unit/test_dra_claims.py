@@ -57,6 +57,9 @@ def test_a_claim_says_all_that_the_node_has_to_know() -> None:
         pytest.param(lambda raw: devices(raw)["results"][0].update(pool="node-8"), Transient, NODE, id="another node's"),
         pytest.param(lambda raw: devices(raw)["results"][0].update(driver="gpu.x.dev"), Transient, NODE, id="another driver's"),
         pytest.param(lambda raw: devices(raw)["results"][0].update(device="eth1-tx3"), InvalidIntent, "eth1-tx3", id="unlisted"),
+        pytest.param(
+            lambda raw: devices(raw)["results"][0].update(adminAccess=True), InvalidIntent, "one holder", id="admin access"
+        ),
         pytest.param(lambda raw: devices(raw).update(config=[]), InvalidIntent, "no parameters of driver", id="no parameters"),
         pytest.param(
             lambda raw: devices(raw)["config"][0]["opaque"]["parameters"].update(colour="red"),
@@ -297,7 +300,7 @@ def test_a_condition_keeps_its_date_until_it_changes_also_over_a_restart() -> No
 
 def test_a_failure_is_told_with_the_kind_of_error_as_its_reason() -> None:
     error = NotSupported(subject="eth1 queue 1", detail="zero copy: EOPNOTSUPP")
-    (device,) = report_failure(read(claim()), error).devices
+    (device,) = report_failure(REF, [(NODE, "eth1-tx1")], error).devices
     (condition,) = device.conditions
     assert (condition.type, condition.met, condition.reason) == ("Ready", False, "NotSupported")
     assert "EOPNOTSUPP" in condition.message

@@ -229,6 +229,15 @@ def test_what_cannot_pass_is_said_at_once_and_in_the_claim(node: Node) -> None:
     assert (node.condition("cam", "Ready") or {})["reason"] == "NotSupported"
 
 
+def test_a_queue_that_is_not_granted_is_said_in_the_claim_too(node: Node) -> None:
+    """Its parameters may be anything: the device that is allocated is all that has to be known for that."""
+    node.place.claim("cam", device="eth1-tx3", config=[])
+    assert "eth1-tx3" in node.kubelet.prepare().error
+    eventually(lambda: node.condition("cam", "Ready"))
+    assert (node.condition("cam", "Ready") or {})["reason"] == "InvalidIntent"
+    assert node.keeper.tried == 0
+
+
 def test_a_withdrawn_grant_is_checked_again_for_a_claim_that_is_known(node: Node) -> None:
     node.kubelet.prepare()
     node.place.grant([1], namespace="lab")

@@ -72,15 +72,24 @@ def read_claim(raw: Raw, ref: ClaimRef, node_name: str, grants: Grants) -> Claim
     metadata = raw.get("metadata") or {}
     if metadata.get("uid") != ref.uid:
         raise Conflict(subject=f"claim {ref}", owner=f"it was replaced: {ref.uid} is gone, {metadata.get('uid')} has its name")
-    devices = ((raw.get("status") or {}).get("allocation") or {}).get("devices") or {}
-    results = [each for each in devices.get("results") or () if (each["driver"], each["pool"]) == (QUEUE_DRIVER, node_name)]
+    results = _results(raw, node_name)
     if not results:
         raise Transient(operation=f"prepare claim {ref}", detail=f"it has no queue of node {node_name} allocated")
     alias = (metadata.get("annotations") or {}).get(POD_CLAIM_NAME, ref.name)
-    queues, config = named_queues(grants), devices.get("config") or ()
+    queues, config = named_queues(grants), raw["status"]["allocation"]["devices"].get("config") or ()
     mounts = _mounts([main_request(each["request"]) for each in results])
     rings = (_ring(each, mount, config, queues) for each, mount in zip(results, mounts, strict=True))
     return ClaimRecord(ref, alias, tuple(granted(each, ref.namespace, grants) for each in rings))
+
+
+def allocated_devices(raw: Raw, node_name: str) -> tuple[tuple[str, str], ...]:
+    """Return (pool, device) of every queue of this node that a claim has, whatever else is wrong with it."""
+    return tuple((each["pool"], each["device"]) for each in _results(raw, node_name))
+
+
+def _results(raw: Raw, node_name: str) -> list[Raw]:
+    devices = ((raw.get("status") or {}).get("allocation") or {}).get("devices") or {}
+    return [each for each in devices.get("results") or () if (each["driver"], each["pool"]) == (QUEUE_DRIVER, node_name)]
 
 
 def granted(ring: RingRecord, namespace: str, grants: Grants) -> RingRecord:
@@ -107,6 +116,10 @@ def _mounts(requests: list[str]) -> list[str]:
 
 def _ring(result: Raw, mount: str, config: Iterable[Raw], queues: Mapping[str, tuple[str, int]]) -> RingRecord:
     device = result["device"]
+    if result.get("adminAccess"):
+        raise InvalidIntent(
+            (Problem("status.allocation.devices", device, "a queue has one holder: adminAccess is not for queues"),)
+        )
     if device not in queues:
         raise InvalidIntent((Problem("status.allocation.devices", device, "is no longer a queue that may be handed out"),))
     interface, queue = queues[device]

@@ -42,13 +42,17 @@ NANOSECOND = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """rings: all that this process keeps. offered: queues in the slices. unopened: claims that wait to be held again."""
+    """rings: all that this process keeps. offered: queues in the slices. unopened: claims that wait to be held again.
+
+    steal_seconds: of each CPU, what the host took from it: a pacer's late packets have to be seen beside it.
+    """
 
     rings: tuple[RingStatus, ...] = ()
     offered: int = 0
     withheld: int = 0
     claims: int = 0
     unopened: int = 0
+    steal_seconds: tuple[float, ...] = ()
     errors: int = 0
     api_errors: int = 0
     acting: bool = False
@@ -113,6 +117,10 @@ def _health(snapshot: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("spillway_streams_withheld_queues", "Granted queues that cannot be offered now.", snapshot.withheld)
     yield GaugeMetricFamily("spillway_streams_claims", "Claims that are prepared here.", snapshot.claims)
     yield GaugeMetricFamily("spillway_streams_unopened_claims", "Claims not held again since a restart.", snapshot.unopened)
+    steal = CounterMetricFamily("spillway_streams_cpu_steal_seconds", "Time that the host took from a CPU.", labels=("cpu",))
+    for number, seconds in enumerate(snapshot.steal_seconds):
+        steal.add_metric((str(number),), seconds)
+    yield steal
     yield CounterMetricFamily("spillway_streams_errors", "Turns of the loop that failed.", snapshot.errors)
     yield CounterMetricFamily("spillway_streams_api_errors", "Calls that failed.", snapshot.api_errors)
     yield GaugeMetricFamily("spillway_streams_acting", "Whether this process holds the node's lock.", int(snapshot.acting))

@@ -11,19 +11,20 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from spillway_crds.errors import Conflict, KernelError, SpillwayError, Transient
+from spillway_crds.errors import Conflict, InvalidIntent, KernelError, SpillwayError, Transient
 from spillway_dataplane.apicalls import NOT_FOUND, ApiRefused
 from spillway_dataplane.dra.checkpoint import Checkpoints
-from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord, granted, read_claim
+from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord, allocated_devices, granted, read_claim
 from spillway_dataplane.dra.grants import Grants
 from spillway_dataplane.dra.names import claim_path
 from spillway_dataplane.dra.ports import Keeper, MakeApi
+from spillway_dataplane.dra.report import Report, report_failure
 from spillway_dataplane.stream.model import RingOrder
 
 LOG = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Claims:
         self._unwanted: set[str] = set()
         self._stopping = False
         self._prepared: dict[str, ClaimRecord] = {}
-        self._failed: dict[str, tuple[ClaimRecord, SpillwayError]] = {}
+        self._failed: dict[str, Report] = {}
         self._unopened: set[str] = set()
 
     @property
@@ -64,10 +65,10 @@ class Claims:
             return tuple(record for _, record in sorted(self._prepared.items()))
 
     @property
-    def failed(self) -> Mapping[str, tuple[ClaimRecord, SpillwayError]]:
-        """Claims that could be read and not prepared, by uid, until kubelet gives them up or they succeed."""
+    def failed(self) -> tuple[Report, ...]:
+        """What is to be told of claims that could not be prepared, until kubelet gives them up or they succeed."""
         with self._news:
-            return dict(self._failed)
+            return tuple(self._failed.values())
 
     @property
     def unopened(self) -> frozenset[str]:
@@ -112,12 +113,15 @@ class Claims:
             try:
                 self._open(record, deadline, keep=known is not None)
             except SpillwayError as error:
-                with self._news:
-                    self._failed[ref.uid] = (record, error)
-                self._tell()
+                self._fail(ref, ((each.pool, each.device) for each in record.rings), error)
                 raise
             self._settle(record)
             return record
+
+    def _fail(self, ref: ClaimRef, devices: Iterable[tuple[str, str]], error: SpillwayError) -> None:
+        with self._news:
+            self._failed[ref.uid] = report_failure(ref, devices, error)
+        self._tell()
 
     def unprepare(self, uid: str) -> None:
         """Give a claim's rings up and forget it. One that is not known is no error: it may have been given back before."""
@@ -188,7 +192,11 @@ class Claims:
     def _read(self, ref: ClaimRef, deadline: float) -> ClaimRecord:
         def ask() -> ClaimRecord:
             raw = self._make_api().get(claim_path(ref.namespace, ref.name))
-            return read_claim(raw, ref, self._node_name, self._grants())
+            try:
+                return read_claim(raw, ref, self._node_name, self._grants())
+            except InvalidIntent as error:
+                self._fail(ref, allocated_devices(raw, self._node_name), error)
+                raise
 
         return self._patiently(ref.uid, deadline, ask, may_pass=_api_may_recover)
 

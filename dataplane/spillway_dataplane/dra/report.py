@@ -5,7 +5,7 @@ Two kinds of news: what somebody may wait for is told at once, counters at a pac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -77,11 +77,10 @@ def report_claim(record: ClaimRecord, statuses: Mapping[str, RingStatus], prepar
     return Report(record.ref, tuple(devices))
 
 
-def report_failure(record: ClaimRecord, error: SpillwayError) -> Report:
-    """Say why a claim could not be prepared, for each of its devices: kubelet prepares all or none."""
+def report_failure(ref: ClaimRef, devices: Iterable[tuple[str, str]], error: SpillwayError) -> Report:
+    """Say why a claim could not be prepared, for each of its (pool, device): kubelet prepares all or none."""
     condition = Condition(READY, met=False, reason=error.reason, message=str(error)[:MESSAGE_LENGTH])
-    devices = (DeviceReport(each.pool, each.device, (condition,), facts=_place(each)) for each in record.rings)
-    return Report(record.ref, tuple(devices))
+    return Report(ref, tuple(DeviceReport(pool, device, (condition,)) for pool, device in devices))
 
 
 def _device(record: ClaimRecord, ring: RingRecord, status: RingStatus | None, prepared_s: float) -> DeviceReport:

@@ -14,8 +14,9 @@ from spillway_dataplane.dra.metrics import Snapshot
 from spillway_dataplane.dra.offering import Offering
 from spillway_dataplane.dra.ports import Keeper
 from spillway_dataplane.dra.prepare import Claims
-from spillway_dataplane.dra.report import Report, report_claim, report_failure
+from spillway_dataplane.dra.report import Report, report_claim
 from spillway_dataplane.dra.reporter import ClaimReporter
+from spillway_dataplane.dra.steal import observe_steal
 from spillway_dataplane.source import Inbox, Stop, Wakeup
 from spillway_dataplane.stream.model import RingStatus
 
@@ -90,8 +91,7 @@ class Tenure:
         prepared = self._claims.prepared
         self._since = {each.ref.uid: self._since.get(each.ref.uid, now) for each in prepared}
         told = [report_claim(each, rings, now - self._since[each.ref.uid]) for each in prepared]
-        failed = [report_failure(record, error) for record, error in self._claims.failed.values()]
-        return told + [each for each in failed if each.ref.uid not in self._since]
+        return told + [each for each in self._claims.failed if each.ref.uid not in self._since and each.devices]
 
     def _forget(self, rings: Mapping[str, RingStatus], now: float) -> None:
         """Give up claims that are gone from the API and that kubelet never gave back, once nobody uses their rings."""
@@ -122,6 +122,7 @@ class Tenure:
             withheld=len(self._offering.offer.withheld),
             claims=len(self._claims.prepared),
             unopened=len(self._claims.unopened),
+            steal_seconds=observe_steal(),
             errors=self._errors,
             acting=True,
         )
