@@ -122,7 +122,7 @@ def open_message(raw: bytes) -> tuple[MessageType, bytes]:
 
 def decode_hello(body: bytes) -> HelloFlag:
     """Raises WireError on another length or an unknown flag."""
-    if len(body) != HELLO.size or (flags := HELLO.unpack(body)[0]) & ~HelloFlag.RESUMING:
+    if len(body) != HELLO.size or (flags := HELLO.unpack(body)[0]) & ~int(HelloFlag.RESUMING):
         raise WireError("hello", body)
     return HelloFlag(flags)
 

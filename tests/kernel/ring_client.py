@@ -43,6 +43,9 @@ def connect(directory: Path) -> socket.socket:
     connection.settimeout(10)
     try:
         connection.connect(f"/proc/self/fd/{folder}/ring.sock")
+    except OSError:
+        connection.close()
+        raise
     finally:
         os.close(folder)
     return connection

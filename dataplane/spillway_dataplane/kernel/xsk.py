@@ -222,7 +222,7 @@ def _bind(opened: socket.socket, address: SockaddrXdp) -> None:
 
 def adopt_xsk(fd: int, umem_fd: int, shape: RingShape) -> Xsk:
     """Take over copies of a bound socket and its memory that another process has. Raises OSError."""
-    opened = socket.socket(AF_XDP, socket.SOCK_RAW, 0, fileno=os.dup(fd))
+    opened = _copy_of(fd)
     memory = -1
     try:
         memory = os.dup(umem_fd)
@@ -237,15 +237,21 @@ def adopt_xsk(fd: int, umem_fd: int, shape: RingShape) -> Xsk:
 def socket_cookie(fd: int) -> int | None:
     """Return what identifies an AF_XDP socket, None for any other descriptor. Asks no filesystem, so it cannot block."""
     try:
-        opened = socket.socket(AF_XDP, socket.SOCK_RAW, 0, fileno=os.dup(fd))
-    except OSError:
-        return None
-    with opened:
-        try:
+        with _copy_of(fd) as opened:
             domain = opened.getsockopt(socket.SOL_SOCKET, SO_DOMAIN)
             return _cookie(opened) if domain == AF_XDP else None
-        except OSError:
-            return None
+    except OSError:
+        return None
+
+
+def _copy_of(fd: int) -> socket.socket:
+    """A socket of its own on what a descriptor names. Raises OSError if that is no socket."""
+    copy = os.dup(fd)
+    try:
+        return socket.socket(AF_XDP, socket.SOCK_RAW, 0, fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def memory_inode(fd: int, size_bytes: int) -> int | None:

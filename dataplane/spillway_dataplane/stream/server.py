@@ -138,13 +138,17 @@ class RingServer:
         if self._wake in ready:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
-        for descriptor in ready & self._clients.keys():
-            with self._guarded(self._clients[descriptor]) as client:
-                hello = client.receive()
-                if hello is not None:
-                    self._greet(client, hello)
+        for client in [self._clients[each] for each in ready & self._clients.keys()]:
+            if client.fileno() >= 0:  # serving another may have ended it
+                self._listen_to(client)
         if self._listener.fileno() in ready:
             self._accept(now_s)
+
+    def _listen_to(self, client: Client) -> None:
+        with self._guarded(client):
+            hello = client.receive()
+            if hello is not None:
+                self._greet(client, hello)
 
     @contextmanager
     def _guarded(self, client: Client) -> Iterator[Client]:
@@ -221,7 +225,7 @@ class RingServer:
         self._end(client, text)
 
     def _end(self, client: Client, why: str) -> None:
-        LOG.info("%s: %s: %s", self.ring.order.label, client.name, why)
+        LOG.debug("%s: %s: %s", self.ring.order.label, client.name, why)
         self._clients = {descriptor: each for descriptor, each in self._clients.items() if each is not client}
         self._waiting = [each for each in self._waiting if each is not client]
         client.close()
