@@ -175,14 +175,22 @@ class KubeletSide:
     def __init__(self, path: Path) -> None:
         self.channel = grpc.insecure_channel(f"unix:{path}", options=[("grpc.use_local_subchannel_pool", 1)])
 
-    def call(self, service: str, method: str, request: Any, timeout_s: float = 20) -> Any:
-        _, answer = SERVICES[service][method]
-        ask = self.channel.unary_unary(
+    def _method(self, service: str, method: str) -> Any:
+        question, answer = SERVICES[service][method]
+        return self.channel.unary_unary(
             f"/{service}/{method}",
-            request_serializer=type(request).SerializeToString,
+            request_serializer=MESSAGES[question].SerializeToString,
             response_deserializer=MESSAGES[answer].FromString,
         )
-        return ask(request, timeout=timeout_s, wait_for_ready=True)
+
+    def call(self, service: str, method: str, request: Any, timeout_s: float = 20) -> Any:
+        return self._method(service, method)(request, timeout=timeout_s, wait_for_ready=True)
+
+    def later(self, method: str, name: str, uid: str, timeout_s: float = 20) -> Any:
+        """A call under way."""
+        request = MESSAGES[f"{method}Request"]()
+        request.claims.add(namespace="studio", name=name, uid=uid)
+        return self._method(f"{DRA}.DRAPlugin", method).future(request, timeout=timeout_s, wait_for_ready=True)
 
     def info(self) -> Any:
         return self.call(f"{REGISTRATION}.Registration", "GetInfo", MESSAGES["InfoRequest"]())
