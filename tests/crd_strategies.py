@@ -166,6 +166,9 @@ def filter_orders(draw: st.DrawFn) -> FilterOrder:
     )
 
 
+RING_INTERFACES = st.from_regex(r"eth[0-9]{1,3}(\.[0-9]{1,3})?", fullmatch=True)
+
+
 @st.composite
 def orders(draw: st.DrawFn) -> NodeOrder:
     state = draw(st.sampled_from(NodeState))
@@ -176,6 +179,7 @@ def orders(draw: st.DrawFn) -> NodeOrder:
         report_seconds=draw(st.integers(1, 3600)),
         attach_standby=draw(st.booleans()),
         filters=tuple(listed),
+        ring_interfaces=tuple(sorted(draw(st.sets(RING_INTERFACES, max_size=4)))) if state is not NodeState.EMPTY else (),
     )
 
 

@@ -271,9 +271,9 @@ class _Part:
 
     def grants(self, key: str) -> tuple[Grant, ...]:
         """Which transmit queues may be granted; none when not given."""
-        path = f"{self._path}.{key}"
+        path, value = f"{self._path}.{key}", self._left.pop(key, None)
         try:
-            found = decode_grants(self._left.pop(key, None) or [], path)
+            found = decode_grants([] if value is None else value, path)
         except InvalidIntent as error:
             self._problems += error.problems
             return ()

@@ -10,6 +10,7 @@ from spillway_crds import names
 from spillway_crds.errors import InvalidIntent
 from spillway_crds.failsafe import flows
 from spillway_crds.filters import NodeSelector, SelectorExpression
+from spillway_crds.grants import granted_interfaces, granted_queues
 from spillway_crds.orders import NodeOrder, NodeState
 from spillway_crds.orders_wire import order_hash
 from spillway_operator.config import Config, Failsafe, Share, decode_config, read_config
@@ -27,6 +28,17 @@ CHARTS = {
     "standby": {"nodeSelector": {"matchLabels": {"a": "b"}}, "attach": True},
     "failsafe": {"apiServers": ["10.0.0.1:6443", "[fd00::1]:6443"], "ntpServers": ["192.0.2.1"], "bgpPeers": ["10.0.0.0/30"]},
 }
+
+
+def grant(interface="eth1", **fields):
+    return {"interface": interface, "queues": [1], "namespaces": ["studio"], **fields}
+
+
+def test_grants_say_who_may_have_which_queue():
+    grants = decode_config({"streams": {"grants": [grant(queues=[1, 2]), grant(namespaces=["news"]), grant("eth0")]}}).grants
+    assert granted_interfaces(grants) == ("eth0", "eth1")
+    assert (granted_queues(grants, "studio", "eth1"), granted_queues(grants, "news", "eth1")) == ({1, 2}, {1})
+    assert granted_queues(grants, "news", "eth0") == granted_queues(grants, "other", "eth1") == frozenset()
 
 
 def test_what_the_chart_writes_is_read():
@@ -70,6 +82,12 @@ def test_standby_selectors(selector, expected):
         pytest.param({"failsafe": {"adminPrefixes": ["10.0.0.1/8"]}}, "failsafe.adminPrefixes[0]", id="host bits"),
         pytest.param({"failsafe": {"apiServers": ["api.example:6443"]}}, "failsafe.apiServers[0]", id="name for an address"),
         pytest.param({"failsafe": {"apiServers": "10.0.0.1:6443"}}, "failsafe.apiServers", id="no list"),
+        pytest.param({"streams": {"grant": []}}, "streams.grant", id="unknown field of streams"),
+        pytest.param({"streams": {"grants": {}}}, "streams.grants", id="no list of grants"),
+        pytest.param({"streams": {"grants": [grant(interface="eth*")]}}, "streams.grants[0].interface", id="glob"),
+        pytest.param({"streams": {"grants": [grant(queues=[])]}}, "streams.grants[0].queues", id="no queue"),
+        pytest.param({"streams": {"grants": [grant(queue=1)]}}, "streams.grants[0].queue", id="unknown field of a grant"),
+        pytest.param({"streams": {"grants": [grant(f"eth{n}") for n in range(17)]}}, "streams.grants", id="17 interfaces"),
         pytest.param({"failsafe": {"flows": ["sssh"]}}, "failsafe.flows[0]", id="unknown flow"),
     ],
 )
