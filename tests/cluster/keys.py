@@ -44,7 +44,7 @@ def source_files(path: Path) -> list[Path]:
 
 
 def is_leftover(relative: Path) -> bool:
-    return any(part in NOT_SOURCE or part.endswith((".egg-info", ".pyc")) for part in relative.parts)
+    return any(part in NOT_SOURCE or part.endswith((".egg-info", ".pyc", ".so")) for part in relative.parts)
 
 
 def is_executable(file: Path) -> bool:
