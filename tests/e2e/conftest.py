@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.e2e.product import Product
+from tests.e2e.streams import Studio
 
 KEEP = bool(os.environ.get("KEEP"))  # for work on one test: the cluster stays, and the next run finds it
 
@@ -43,6 +44,14 @@ def product(installed: Product) -> Iterator[Product]:
     installed.delete_filters()
     yield installed
     installed.delete_filters()
+
+
+@pytest.fixture(scope="session")
+def studio(installed: Product, cluster: Cluster) -> Studio:
+    """The same release with queues of `eth1` granted; it stays so for what comes later."""
+    studio = Studio(installed, cluster)
+    studio.open()
+    return studio
 
 
 @pytest.hookimpl(wrapper=True)

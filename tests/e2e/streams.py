@@ -1,0 +1,229 @@
+"""Streams on the cluster: queues that are granted, pods of namespaces that may have them, and what those send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spillway_dataplane.dra.names import QUEUE_DRIVER as DRIVER
+from tests.cluster import Cluster
+from tests.cluster.errors import CommandFailed
+from tests.e2e.chart import GRANTS
+from tests.e2e.product import DATAPLANE_PODS, NAMESPACE, Json, Product, condition, wait_for
+
+SENDER = Path(__file__).with_name("sender.py")
+NAMESPACES = ("studio", "news", "lobby")  # the last is not on the list
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
+QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
+UP_S, DOWN_S = 30.0, 30.0  # a pod's way to Running, and away
+
+
+class Studio:
+    """The product with GRANTS, and namespaces whose pods use rings."""
+
+    def __init__(self, product: Product, cluster: Cluster) -> None:
+        self.product, self.cluster = product, cluster
+
+    # ---- what is there ------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Grant the queues, wait for them, and make the namespaces."""
+        self.product.install(dict(each.split("=", 1) for each in GRANTS), upgrade=True)
+        self.product.kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/spillway-dataplane", "--timeout=180s")
+        self.product.wait_pods_ready()
+        for name in NAMESPACES:
+            labels = {"name": name, "labels": RESTRICTED}
+            code = {"sender.py": SENDER.read_text()}
+            self.product.apply(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": labels},
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": name}, "data": code},
+            )
+        for node in ("node1", "node2"):
+            wait_for(f"queues of {node}", lambda node=node: len(self.devices(node)) >= len(QUEUES), 120)
+
+    def slice_of(self, node: str) -> Json:
+        """The node's slice, {} if there is none."""
+        found = self.product.get_all("resourceslices", "--field-selector", f"spec.nodeName={node}")
+        return next((each for each in found if each["spec"]["driver"] == DRIVER), {})
+
+    def devices(self, node: str) -> dict[str, Json]:
+        """The queues that a node offers, with their attributes' plain values."""
+        listed = self.slice_of(node).get("spec", {}).get("devices", [])
+        return {each["name"]: {key: next(iter(value.values())) for key, value in each["attributes"].items()} for each in listed}
+
+    # ---- objects ------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def json(value: Any) -> str:
+        return json.dumps(value)
+
+    def answer(self, manifest: Json, *flags: str) -> str:
+        """What the API server says to the creation of an object, whatever it is."""
+        try:
+            return self.product.kubectl("create", "-f", "-", *flags, stdin=json.dumps(manifest))
+        except CommandFailed as refused:
+            return refused.output
+
+    def claim(self, name: str, namespace: str = "studio") -> Json:
+        """A claim as it is, {} if it is not there."""
+        text = self.product.kubectl("-n", namespace, "get", "resourceclaim", name, "-o", "json", "--ignore-not-found")
+        return dict(json.loads(text)) if text.strip() else {}
+
+    def device(self, name: str, namespace: str = "studio") -> Json:
+        """What the node says of a claim's one device; its conditions as condition() wants them."""
+        found = self.claim(name, namespace).get("status", {}).get("devices", [])
+        return {"status": found[0], **found[0]} if found else {}
+
+    def wait_device(self, name: str, kind: str, reason: str, namespace: str = "studio") -> Json:
+        """Wait until the node gives a condition of a claim's device that reason; return the condition."""
+
+        def probe() -> Json | None:
+            found = condition(self.device(name, namespace), kind)
+            return found if found.get("reason") == reason else None
+
+        return dict(wait_for(f"{name} {kind}={reason}", probe, 30))
+
+    def delete(self, *names: str, namespace: str = "studio") -> None:
+        """Delete pods and claims of these names, and wait until they are gone."""
+        for kind in ("bypassstream", "pod", "resourceclaim"):
+            self.product.kubectl("-n", namespace, "delete", kind, *names, "--ignore-not-found", f"--timeout={DOWN_S:.0f}s")
+
+    # ---- pods ---------------------------------------------------------------------------------------------------------
+
+    def pod(self, name: str, namespace: str = "studio") -> Json:
+        text = self.product.kubectl("-n", namespace, "get", "pod", name, "-o", "json", "--ignore-not-found")
+        return dict(json.loads(text)) if text.strip() else {}
+
+    def phase(self, name: str, namespace: str = "studio") -> str:
+        return str(self.pod(name, namespace).get("status", {}).get("phase", ""))
+
+    def log(self, name: str, namespace: str = "studio") -> list[Json]:
+        """What a sender has said so far."""
+        try:
+            text = self.product.kubectl("-n", namespace, "logs", name)
+        except CommandFailed:  # its container is still being made
+            return []
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def said(self, name: str, key: str, namespace: str = "studio") -> Json | None:
+        """The sender's latest line that has a key."""
+        return next((each for each in reversed(self.log(name, namespace)) if key in each), None)
+
+    def wait_said(self, name: str, key: str, timeout_s: float = UP_S, namespace: str = "studio") -> Json:
+        return dict(wait_for(f"{name}: {key}", lambda: self.said(name, key, namespace), timeout_s))
+
+    def driver_log(self, node: str) -> str:
+        pod = self.product.dataplane_pod(node)
+        return self.product.kubectl("-n", NAMESPACE, "logs", pod, "-c", "streams", "--tail=60")
+
+    @contextmanager
+    def running(self, *manifests: Json) -> Iterator[None]:
+        """Make pods, claims and streams, and delete them at the end."""
+        self.product.apply(*manifests)
+        try:
+            yield
+        finally:
+            for namespace in sorted({each["metadata"]["namespace"] for each in manifests}):
+                names = {each["metadata"]["name"] for each in manifests if each["metadata"]["namespace"] == namespace}
+                self.delete(*sorted(names), namespace=namespace)
+
+
+# ---- manifests --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where packets go. The port tells streams apart."""
+
+    destination: str
+    port: int = 5004
+
+    def flow(self, **fields: Any) -> Json:
+        return {"destinationAddress": self.destination, "destinationPort": self.port, **fields}
+
+
+def stream(
+    name: str, way: Way, *, namespace: str = "studio", interface: str = "eth1", flow: Json | None = None, **spec: Any
+) -> Json:
+    """A BypassStream of an application."""
+    return {
+        "apiVersion": "spillway.dev/v1alpha1",
+        "kind": "BypassStream",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"interface": interface, "source": {"application": {}}, "flow": way.flow(**(flow or {})), **spec},
+    }
+
+
+def own_claim(
+    name: str, way: Way, *, namespace: str = "studio", interface: str = "eth1", queue: int | None = None, **parameters: Any
+) -> Json:
+    """A claim as somebody writes it who wants no BypassStream."""
+    attributes = f'device.attributes["{DRIVER}"]'
+    wanted = f'{attributes}.interface == "{interface}"' + (f" && {attributes}.queue == {queue}" if queue is not None else "")
+    body = {"apiVersion": "spillway.dev/v1alpha1", "kind": "RingParameters", "flow": way.flow(), **parameters}
+    exactly = {"deviceClassName": f"{namespace}.{DRIVER}", "selectors": [{"cel": {"expression": wanted}}]}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "devices": {
+                "requests": [{"name": "ring", "exactly": exactly}],
+                "config": [{"requests": ["ring"], "opaque": {"driver": DRIVER, "parameters": body}}],
+            }
+        },
+    }
+
+
+def sender_spec(
+    product: Product, claim: str, node: str | None = "node1", script: str = "sender.py", **environment: object
+) -> Json:
+    """A pod's spec: nobody special, who has one claim and may do nothing."""
+    ids = {"runAsUser": 1000, "runAsGroup": 1000, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        **({"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}),
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 2,
+        "securityContext": ids,
+        "resourceClaims": [{"name": "ring", "resourceClaimName": claim}],
+        "containers": [
+            {
+                "name": "app",
+                "image": f"{product.image_values()['image.registry']}/spillway-dataplane:{product.cluster.images.tag}",
+                "imagePullPolicy": "Never",
+                "command": ["/opt/spillway/bin/python", f"/app/{script}"],
+                "env": [{"name": key, "value": str(value)} for key, value in environment.items()],
+                "resources": {"claims": [{"name": "ring"}]},
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [{"name": "app", "mountPath": "/app", "readOnly": True}],
+            }
+        ],
+        "volumes": [{"name": "app", "configMap": {"name": "app"}}],
+    }
+
+
+def sender_pod(
+    product: Product,
+    name: str,
+    claim: str | None = None,
+    *,
+    namespace: str = "studio",
+    node: str | None = "node1",
+    **environment: object,
+) -> Json:
+    """A pod that sends; its claim has its own name unless another is given."""
+    spec = sender_spec(product, claim or name, node, **environment)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+__all__ = ["DATAPLANE_PODS", "DRIVER", "QUEUES", "Studio", "Way", "own_claim", "sender_pod", "sender_spec", "stream"]
