@@ -1,0 +1,117 @@
+"""Captures sent again: every frame, once, as it was, when it was."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.kernel.netpair import NetnsPair, ip
+from tests.kernel.ring_lab import keeping, make_node
+from tests.kernel.source_lab import open_ring, source
+
+from spillway_dataplane.stream.keeper import RingKeeper
+
+ETHERNET = bytes.fromhex("020000000002") + bytes.fromhex("020000000001") + b"\x88\xb5"  # an EtherType for experiments
+
+
+@pytest.fixture
+def node(netns_pair: NetnsPair) -> NetnsPair:
+    return make_node(netns_pair)
+
+
+@pytest.fixture
+def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
+    with keeping() as made:
+        yield made
+
+
+def frame(number: int, size: int = 64) -> bytes:
+    return (ETHERNET + struct.pack(">I", number)).ljust(size, b"\x5a")
+
+
+def write_capture(path: Path, frames: list[tuple[int, bytes]]) -> None:
+    """frames: (microseconds, bytes)."""
+    parts = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)]
+    for time_us, content in frames:
+        seconds, rest_us = divmod(time_us, 1_000_000)
+        parts += struct.pack("<4I", 1_700_000_000 + seconds, rest_us, len(content), len(content)), content
+    path.write_bytes(b"".join(parts))
+
+
+def ours(frames: list[bytes]) -> list[bytes]:
+    return [each for each in frames if each[12:14] == b"\x88\xb5"]
+
+
+def test_ten_thousand_frames_arrive_as_they_were(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    """Of every length that the interface takes, at a given rate: exactly those, in order, byte for byte."""
+    sent = [frame(number, 18 + number * 7 % 1497) for number in range(10_000)]
+    write_capture(tmp_path / "flood.pcap", [(0, each) for each in sent])
+    ring = open_ring(keeper, tmp_path)
+    content = {"pcap": {"file": "flood.pcap", "volume": {"configMap": "floods"}}}
+    with node.peer_listen() as listener, source(tmp_path, [ring], content, pacing={"packetsPerSecond": 20_000}) as sender:
+        found = ours(listener.frames(10_000, timeout_s=20))
+        assert sender.wait() == 0, sender.said
+    assert found == sent
+
+
+def test_the_captures_own_pace_times_a_factor(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    """Forty seconds of capture at eighty times its speed take half a second and not less."""
+    write_capture(tmp_path / "slow.pcap", [(number * 1_000_000, frame(number)) for number in range(41)])
+    ring = open_ring(keeper, tmp_path)
+    with node.peer_listen() as listener, source(tmp_path, [ring], {"pcap": {"file": "slow.pcap", "speed": 80}}) as sender:
+        first = ours(listener.frames(1, timeout_s=15, settle_s=0))
+        rest = ours(listener.frames(25, timeout_s=15, settle_s=0))
+        assert 0 < len(first) < 20 and len(first) + len(rest) < 41, "not all at once"
+        assert sender.wait() == 0
+        last = ours(listener.frames(41, timeout_s=0.3))
+    assert first + rest + last == [frame(number) for number in range(41)]
+
+
+def test_a_loop_goes_round_in_order(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    write_capture(tmp_path / "three.pcap", [(number * 1000, frame(number)) for number in range(3)])
+    ring = open_ring(keeper, tmp_path)
+    with node.peer_listen() as listener, source(tmp_path, [ring], {"pcap": {"file": "three.pcap", "loop": True}}) as sender:
+        found = ours(listener.frames(30, timeout_s=15))
+        assert sender.stop() == 0
+    assert found == [frame(number % 3) for number in range(len(found))]
+
+
+def test_nothing_is_lost_while_the_link_is_down(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    """A capture waits for the link, and then goes on behind the last frame that went."""
+    sent = [frame(number) for number in range(1500)]
+    write_capture(tmp_path / "second.pcap", [(number * 1000, each) for number, each in enumerate(sent)])
+    ring = open_ring(keeper, tmp_path)
+    with node.peer_listen() as listener, source(tmp_path, [ring], {"pcap": {"file": "second.pcap"}}) as sender:
+        before = ours(listener.frames(200, timeout_s=15, settle_s=0))
+        ip("link set spw0 down")
+        before += ours(listener.frames(1, timeout_s=0.5))
+        ip("link set spw0 up")
+        after = ours(listener.frames(1500 - len(before), timeout_s=15))
+        assert sender.wait() == 0, sender.said
+    found = before + after
+    assert len(found) == len(set(found)), "none twice"
+    missing = set(sent) - set(found)
+    assert len(missing) <= 64, "at most what the kernel had and could not send"
+    assert found == [each for each in sent if each not in missing]
+
+
+@pytest.mark.parametrize(
+    ("mtu", "size", "message"),
+    [
+        pytest.param(1500, 1523, "frame 2 has 1523 bytes, spw0 takes 1522 (MTU 1500)", id="than the interface"),
+        pytest.param(9000, 2049, "frame 2 has 2049 bytes, the ring's frames take 2048", id="a frame"),
+    ],
+)  # fmt: skip
+def test_frames_that_are_too_large(
+    node: NetnsPair, keeper: RingKeeper, tmp_path: Path, mtu: int, size: int, message: str
+) -> None:
+    ip(f"link set spw0 mtu {mtu}")
+    write_capture(tmp_path / "large.pcap", [(0, frame(0)), (1, frame(1, size)), (2, frame(2))])
+    ring = open_ring(keeper, tmp_path)
+    with source(tmp_path, [ring], {"pcap": {"file": "large.pcap"}}) as sender:
+        assert sender.wait() == 3, sender.said
+        fault = sender.fault()
+    assert fault["reason"] == "NotSupported"
+    assert fault["message"].startswith(message)
