@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import agent, drop, ready
+from tests.bench import agent, drop, ready, tx
 from tests.bench.rows import Row, write_json
 
 ROWS: dict[str, Callable[[], Row]] = {
@@ -18,6 +18,10 @@ ROWS: dict[str, Callable[[], Row]] = {
     "change-node": agent.change_node,
     "agent-memory": ready.agent_memory,
     "apply-ready": ready.apply_ready,
+    "tx-c": tx.tx_c,
+    "tx-python": tx.tx_python,
+    "tx-syscalls": tx.tx_syscalls,
+    "tx-pacing": tx.tx_pacing,
 }
 RESULT = Path("build/bench.json")
 

