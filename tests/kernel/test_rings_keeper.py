@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip, open_descriptors
@@ -20,6 +21,7 @@ from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numb
 from spillway_crds.errors import Conflict, NotSupported, Transient
 from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.xsk import XDP_COPY, Xsk, open_xsk
+from spillway_dataplane.stream import server
 from spillway_dataplane.stream.binding import shape_of
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder, RingState
@@ -224,6 +226,21 @@ def test_a_ring_left_in_disorder_is_opened_anew(keeper: RingKeeper, order: RingO
         heir.send(numbered(heir, 0, 100))
         assert numbers(listener.frames(100)) == list(range(100))
     heir.close()
+
+
+def test_a_zero_copy_queue_that_begins_to_receive_ends_the_ring(
+    keeper: RingKeeper, order: RingOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No driver here has zero copy, so the watch of its queue is a fake; tests/nic has real ones."""
+    monkeypatch.setattr(server, "INSPECT_EVERY_S", 0.1)
+    keeper.open(order)
+    held = ready(order.directory)
+    ring = keeper._kept[order.key].ring
+    ring._watch = SimpleNamespace(look=lambda: "the RSS table spreads to queue 1")
+    number, text = refusal(held.connection)
+    assert (number, text) == (errno.ESTALE, "zero copy ended: the RSS table spreads to queue 1")
+    held.close()
+    ready(order.directory).close()
 
 
 def test_a_ring_given_back_tells_its_holder(keeper: RingKeeper, order: RingOrder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from spillway_dataplane.stream.model import RingOrder
 
 SYS_NET = Path("/sys/class/net")
 FILL_FRAMES = 256  # a power of two: what a card receives into, should it receive anything on a queue in zero copy
+GIVEN_BACK_S = 1.0
 NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}  # as the kernel writes it; Python knows the number as ENOTSUP
 ZERO_COPY_REFUSED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPROTONOSUPPORT})
 
@@ -53,7 +55,7 @@ def bind_ring(order: RingOrder, refusal: Refusal) -> Bound:
             why = str(refused)
     if order.parameters.bind_mode is BindMode.ZERO_COPY:
         raise NotSupported(subject=f"zero copy on {order.interface} queue {order.queue}", detail=why)
-    return _copied(order, link.ifindex, f"no zero copy: {why}")
+    return _copied_instead(order, link.ifindex, f"no zero copy: {why}")
 
 
 class _Refused(Exception):
@@ -76,6 +78,18 @@ def _zero_copied(order: RingOrder, ifindex: int) -> Bound:
 
 def _copied(order: RingOrder, ifindex: int, note: str = "") -> Bound:
     return Bound(_open(order, ifindex, XDP_COPY, 0), ifindex, BindMode.COPY, note)
+
+
+def _copied_instead(order: RingOrder, ifindex: int, note: str) -> Bound:
+    """Copy on a queue where zero copy was just tried: the kernel gives the queue back from a worker, a moment later."""
+    deadline_s = time.monotonic() + GIVEN_BACK_S
+    while True:
+        try:
+            return _copied(order, ifindex, note)
+        except Conflict:
+            if time.monotonic() >= deadline_s:
+                raise
+        time.sleep(0.01)
 
 
 def _open(order: RingOrder, ifindex: int, flags: int, fill_frames: int) -> Xsk:

@@ -83,7 +83,7 @@ class RingKeeper:
             self.close(order.key)
         ring = KeptRing(order, self._refusal)
         try:
-            server = RingServer(ring, self._heard)
+            server = RingServer(ring, lambda: self._heard(order.key))
         except OSError as error:
             ring.close()
             raise KernelError(errno=error.errno or 0, operation=f"make the socket of {order.label}") from error
@@ -154,11 +154,17 @@ class RingKeeper:
             each.server.close(returning=True)
             each.ring.leave()
 
-    def _heard(self) -> None:
+    def _heard(self, key: str) -> None:
         """A server has looked at its ring."""
-        told = {status.key: _worth_telling(status) for status in self.statuses()}
         with self._lock:
-            changed, self._told = told != self._told, told
+            kept = self._kept.get(key)
+        if kept is None:
+            return
+        worth = _worth_telling(self._status(kept))
+        with self._lock:
+            changed = key in self._kept and self._told.get(key) != worth
+            if changed:
+                self._told[key] = worth
         if changed:
             self.on_change()
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from spillway_crds.errors import SpillwayError
 from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.xsk import Xsk, adopt_xsk, memory_inode, socket_cookie
+from spillway_dataplane.kernel.zero_copy import QueueWatch
 from spillway_dataplane.stream.binding import Bound, Refusal, bind_ring
 from spillway_dataplane.stream.counting import Counting
 from spillway_dataplane.stream.model import KernelCounters, RingOrder, RingState, RingStatus
@@ -37,6 +38,7 @@ class KeptRing:
         self._refusal = refusal
         self._binding, self._lock = threading.Lock(), threading.Lock()
         self._bound: Bound | None = None
+        self._watch: QueueWatch | None = None
         self._closed = False
         self._trouble = ""
         self._way, self._shown = STARTING, STARTING
@@ -94,6 +96,8 @@ class KeptRing:
             return self._bound is not None and socket_cookie(xsk_fd) == self._bound.xsk.cookie
 
     def _take(self, bound: Bound, counting: Counting) -> None:
+        if bound.mode is BindMode.ZERO_COPY:
+            self._watch = QueueWatch(self.order.interface, self.order.queue, bound.xsk)
         with self._lock:
             self._bound, self._counting, self._trouble = bound, counting, ""
             self.generation += 1
@@ -106,7 +110,7 @@ class KeptRing:
             if self._bound is None:
                 return
             self._bound.xsk.close()
-            self._bound, self._trouble = None, why
+            self._bound, self._watch, self._trouble = None, None, why
             self._counting = self._counting.next_holder()
             self.generation += 1
             self._forget()
@@ -117,6 +121,13 @@ class KeptRing:
         if self._record is not None:
             self._record = replace(self._record, cookie=0, umem_inode=0, **self._counting.kept())
             self._save()
+
+    def inspect(self) -> None:
+        """Look whether a queue in zero copy still receives nothing for others; a ring that does is given up."""
+        with self._binding:
+            told = self._watch.look() if self._watch is not None else ""
+        if told:
+            self.lose(f"zero copy ended: {told}")
 
     def offer(self, *, resumed: bool) -> tuple[bytes, tuple[int, ...]] | None:
         """Return the message that hands the ring over, and copies of its descriptors to send and close. None while unbound.
@@ -257,7 +268,7 @@ class KeptRing:
             self._closed = True
             if self._bound is not None:
                 self._bound.xsk.close()
-            self._bound = None
+            self._bound = self._watch = None
             if last is not None:
                 self._page.write(page_of(last))
             self._page.close()

@@ -26,6 +26,7 @@ MAX_CLIENTS = 16  # of one ring: more are told to come back
 ACCEPTS_A_SECOND = 64  # a flood of connections waits in the backlog, at its own cost
 GREETING_S = 5.0
 LOOK_EVERY_S = 1.0
+INSPECT_EVERY_S = 5.0  # tables of a card whose queue is in zero copy
 RETRY_EVERY_S = 0.2  # while somebody waits for a queue that is not free yet
 JOIN_S = 2.0
 LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class RingServer:
         self._holder: Client | None = None
         self._waiting: list[Client] = []
         self._seats = ("", 0)  # holder and number of those who wait, for other threads
-        self._window_s, self._accepted, self._tried_s = 0.0, 0, 0.0
+        self._window_s, self._accepted, self._tried_s, self._inspected_s = 0.0, 0, 0.0, 0.0
         self._thread = threading.Thread(target=self._run, name=f"ring {ring.order.interface}-tx{ring.order.queue}", daemon=True)
         self._thread.start()
 
@@ -125,6 +126,9 @@ class RingServer:
             self._tried_s = now_s
             with suppress(SpillwayError):  # it stands in the ring's reason
                 self.ring.bind()
+        if now_s - self._inspected_s >= INSPECT_EVERY_S:
+            self._inspected_s = now_s
+            self.ring.inspect()
         self._end_stale_holder()
         self._hand_over()
         for client in [each for each in self._clients.values() if not each.greeted]:
