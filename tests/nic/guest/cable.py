@@ -8,13 +8,14 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from spillway_dataplane.kernel.libbpf import XDP_DRV_MODE, link_create, link_detach, prog_load
 from tests.kernel.namespaces import inside, new_network
+from tests.nic.guest.numbered import PAYLOAD_AT, body, numbers_of
 from tests.nic.qemu import CARD_MAC, FAR_MAC
 
 CARD_ADDRESS, FAR_ADDRESS = "10.9.0.1", "10.9.0.2"
@@ -33,9 +34,9 @@ def run(*command: str) -> str:
 
 
 def frame(target: bytes, source: bytes, number: int, flow: int = 0, size: int = FRAME_BYTES) -> bytes:
-    """An IPv4 UDP frame: its number, and a body that follows from the number. flow: a source address and port of its own."""
-    body = struct.pack(">I", number) + bytes((number + at) & 0xFF for at in range(size - 46))
-    udp = struct.pack(">HHHH", 1024 + flow % 1000, 5004, 8 + len(body), 0) + body
+    """A numbered IPv4 UDP frame. flow: a source address and port of its own."""
+    payload = body(number, size - PAYLOAD_AT)
+    udp = struct.pack(">HHHH", 1024 + flow % 1000, 5004, 8 + len(payload), 0) + payload
     source_ip = struct.pack(">BBH", 10, 9, 0x0100 + flow)
     ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0x4000, 64, 17, 0) + source_ip + socket.inet_aton(CARD_ADDRESS)
     return target + source + struct.pack(">H", ETH_P_IP) + with_checksum(ip) + udp
@@ -45,18 +46,6 @@ def with_checksum(ip: bytes) -> bytes:
     total = sum(struct.unpack(">10H", ip))
     total = (total & 0xFFFF) + (total >> 16)
     return ip[:10] + struct.pack(">H", 0xFFFF ^ ((total & 0xFFFF) + (total >> 16))) + ip[12:]
-
-
-def numbers_of(frames: Iterable[bytes]) -> list[int]:
-    """Numbers of the whole frames among those received, in order of number."""
-    found = []
-    for each in frames:
-        if each[12:14] != b"\x08\x00" or len(each) < 60:
-            continue
-        number = int.from_bytes(each[42:46], "big")
-        if each[46:] == bytes((number + at) & 0xFF for at in range(len(each) - 46)):
-            found.append(number)
-    return sorted(found)
 
 
 class Listener:
