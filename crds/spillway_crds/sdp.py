@@ -6,9 +6,11 @@ Receivers decode by it: what a stream sends and what this says must never differ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from ipaddress import ip_address
+from typing import Any
 
 from spillway_crds.streams import Address, BypassStream, ClockSource, Flow, SenderProfile, StreamClock, VideoSource
 
@@ -39,6 +41,27 @@ class SessionFacts:
     legs: tuple[LegFacts, ...]
     grandmaster: str = ""
     traceable: bool = False
+
+
+def session_facts(claim: Mapping[str, Any]) -> SessionFacts | None:
+    """What a stream's ResourceClaim tells of its legs, in the order of its requests; None while a node has not told all of it."""
+    status = claim.get("status") or {}
+    told = {(each.get("pool"), each.get("device")): each for each in status.get("devices") or ()}
+    results = ((status.get("allocation") or {}).get("devices") or {}).get("results") or ()
+    places = {each.get("request"): (each.get("pool"), each.get("device")) for each in results}
+    requests = [each["name"] for each in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ()]
+    devices = [told.get(places.get(name, ("", "")), {}) for name in requests]
+    legs = [each.get("data") or {} for each in devices]
+    if not legs or not all(leg.get("sourceAddress") and leg.get("mac") for leg in legs):
+        return None
+    found = tuple(LegFacts(ip_address(leg["sourceAddress"]), leg["mac"]) for leg in legs)
+    return SessionFacts(found, traceable=all(map(_synchronized, devices)))
+
+
+def _synchronized(device: Mapping[str, Any]) -> bool:
+    return any(
+        each.get("type") == "ClockSynchronized" and each.get("status") == "True" for each in device.get("conditions") or ()
+    )
 
 
 def session_description(stream: BypassStream, facts: SessionFacts) -> str:

@@ -35,6 +35,7 @@ def parser() -> Parser:
     _add_run(commands)
     _add_status(commands)
     _add_streams(commands)
+    _add_sdp(commands)
     _add_off(commands)
     _command(commands, "on", "let enforcing filters drop again at this node, and attach again what somebody detached", node=True)
     _add_restore(commands)
@@ -106,6 +107,12 @@ def _add_streams(commands: argparse._SubParsersAction[Parser]) -> None:
     evict = _command(actions, "evict", "end the pods that hold a stream's ring, by the API's eviction: budgets are kept to")
     evict.add_argument("name", metavar="NAME", help="of the stream, or of the claim")
     evict.add_argument("-n", "--namespace", required=True, metavar="NAME", help="the stream's")
+
+
+def _add_sdp(commands: argparse._SubParsersAction[Parser]) -> None:
+    sdp = _command(commands, "sdp", "print the SDP text of a video stream, which its receivers need")
+    sdp.add_argument("name", metavar="NAME", help="of the stream")
+    sdp.add_argument("-n", "--namespace", required=True, metavar="NAME", help="the stream's")
 
 
 def _add_off(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "status",
     "streams",
+    "sdp",
     "off",
     "on",
     "restore",
