@@ -19,6 +19,9 @@ import pytest
 from tests.unit.dra_fakes import CLAIMS, NODE, FakeKeeper, KubeletSide, MemoryApi, Raw, claim, eventually
 
 from spillway_crds.errors import KernelError, NotSupported, Transient
+from spillway_dataplane.cli.console import Say
+from spillway_dataplane.cli.exits import CommandError
+from spillway_dataplane.cli.off import _purge_streams
 from spillway_dataplane.dra import reporter, tenure
 from spillway_dataplane.dra.devices import Card
 from spillway_dataplane.dra.driver import Driver
@@ -412,3 +415,23 @@ def test_sockets_of_two_pods_differ_and_fit_into_their_107_bytes() -> None:
 def test_without_a_node_name_nothing_starts() -> None:
     with pytest.raises(KeyError):
         read_settings({})
+
+
+# ---- leaving for good -----------------------------------------------------------------------------------------------------
+
+
+def test_a_purge_leaves_nothing_of_ours_and_everything_of_others(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    _, kubelet = place.start(FakeKeeper())
+    kubelet.prepare()
+    settings = place.settings("a")
+    with pytest.raises(CommandError, match="acts on this node"):
+        _purge_streams(Say(), settings.kubelet, settings.cdi)
+    place.stop()
+    (settings.cdi / "nvidia.json").write_text("{}")
+    (settings.plugin.parent / "other").mkdir()
+    _purge_streams(Say(), settings.kubelet, settings.cdi)
+    assert "claim uid-1 was still prepared" in capsys.readouterr().out
+    assert [each.name for each in settings.cdi.iterdir()] == ["nvidia.json"]
+    assert [each.name for each in settings.plugin.parent.iterdir()] == ["other"]
+    _purge_streams(Say(), settings.kubelet, settings.cdi)
+    assert not settings.plugin.exists(), "where there never was a driver, none of its files is made"

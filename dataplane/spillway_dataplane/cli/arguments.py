@@ -118,6 +118,12 @@ def _add_sdp(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_off(commands: argparse._SubParsersAction[Parser]) -> None:
     off = _command(commands, "off", "drop nothing at this node, at once and over reboots, until `spillway on`", node=True)
     off.add_argument("--purge", action="store_true", help="also remove every link, program, map and file of ours from this node")
+    for name, default, law in (
+        ("kubelet", "/var/lib/kubelet", "where kubelet keeps its plugins; for --purge"),
+        ("cdi", "/var/run/cdi", "where containerd looks for CDI files; for --purge"),
+    ):
+        place = Path(os.environ.get(f"SPILLWAY_{name.upper()}_DIR", default))
+        off.add_argument(f"--{name}-dir", type=Path, default=place, metavar="DIR", help=f"{law} (default: %(default)s)")
 
 
 def _add_restore(commands: argparse._SubParsersAction[Parser]) -> None:

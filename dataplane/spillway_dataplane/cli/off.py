@@ -14,6 +14,8 @@ from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import CommandError, Exit
 from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.switching import switch_off
+from spillway_dataplane.dra.leftovers import remove_leftovers
+from spillway_dataplane.dra.settings import StreamSettings
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.settings import PINS
 from spillway_dataplane.store import LOCK, Store
@@ -23,6 +25,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Exit:
     """Switch off, or purge. Raises CommandError(BUSY) for a purge while an agent is at work: it would attach again."""
     pins, store = arguments.bpffs / PINS, Store(arguments.state)
     if arguments.purge:
+        _purge_streams(say, arguments.kubelet_dir, arguments.cdi_dir)
         _tell_purge(say, purge(pins, store))
     else:
         _tell_off(say, switch_off(Datapath(pins), store), store)
@@ -38,6 +41,17 @@ def purge(root: Path, store: Store) -> tuple[str, ...]:
             datapath.purge()
         _empty(store.root)
     return removed
+
+
+def _purge_streams(say: Say, kubelet: Path, cdi: Path) -> None:
+    """Remove the driver of streams from the disk, where there was one."""
+    settings = StreamSettings("", kubelet=kubelet, cdi=cdi)
+    if not settings.plugin.is_dir():
+        return
+    with alone(Store(settings.plugin)):
+        left = remove_leftovers(settings)
+    for uid in left:
+        say.line(f"claim {uid} was still prepared: its pod ends only when a driver is there again", "bold red")
 
 
 @contextmanager
