@@ -33,8 +33,9 @@ class Thief:
     token: str
 
     def ask(self, method: str, path: str, body: Json | None = None) -> tuple[int, str]:
-        """Status code and message of one request; a body is a merge patch."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/merge-patch+json"}
+        """Status code and message of one request; a body is a merge patch, of a POST the object."""
+        written = "application/json" if method == "POST" else "application/merge-patch+json"
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": written}
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"{self.server}{path}", data, headers, method=method)
         try:
