@@ -183,3 +183,31 @@ def test_a_report_is_read_as_it_stands(counters: list[int]) -> None:
     assert replace(found, jitter=()) == Report(*counters)
     pages.REPORT_HEAD.pack_into(raw, 0, pages.REPORT_MAGIC, pages.REPORT_LAYOUT, 9)
     assert pages.decode_report(bytes(raw)) is None
+
+
+# ---- the page for people ----------------------------------------------------------------------------------------------------
+
+
+def protocol_section(start: str, end: str) -> list[list[str]]:
+    """Rows of the table between two phrases of docs/ring-protocol.md."""
+    text = (Path(__file__).parents[2] / "docs" / "ring-protocol.md").read_text()
+    between = text[text.index(start) : text.index(end)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in between.splitlines() if re.match(r"\| \w", line)]
+
+
+def test_the_documents_offsets_are_the_structs() -> None:
+    """Every field of RING, one after the other without a gap, and of the header page."""
+    rows = [row for row in protocol_section("RING's content", "## The rings") if row[0].isdigit()]
+    ends = [int(at) + int(size) for at, size, *_ in rows]
+    assert [int(at) for at, *_ in rows] == [0, *ends[:-1]]
+    assert (ends[-1], len(rows)) == (wire.RING.size, len(fields(wire.RingOffer)))
+    rows = [row for row in protocol_section("## The header page", "Read the sequence") if row[0].isdigit()]
+    ends = [int(at) + int(size) for at, size, *_ in rows]
+    assert [int(at) for at, *_ in rows] == [0, *ends[:-1]]
+    assert ends[-1] == pages.PAGE.size
+
+
+def test_the_document_names_every_counter_in_order() -> None:
+    rows = protocol_section("| counter |", "The histogram's first")
+    named = [name.strip() for row in rows for name in row[0].split(",") if name.strip() != "counter"]
+    assert named == list(pages.REPORT_COUNTERS)
