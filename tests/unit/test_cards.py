@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from spillway_dataplane.cards import ObservedCard, RssTable, SteeringRule, command_without, zero_copy_refusals
+from spillway_dataplane.kernel.cards import packets_of_queue
 from spillway_dataplane.kernel.steering import rule_of
 
 BLOCKS = tuple(queue for queue in range(4) for _ in range(32))  # igb after boot
@@ -85,3 +86,37 @@ def kernel_rule(flow_type: int, cookie: int, context: int) -> bytes:
 )
 def test_a_rule_is_read_as_the_kernel_lays_it_down(raw: bytes, rule: SteeringRule) -> None:
     assert rule_of(raw, 4) == rule
+
+
+COUNTERS = {  # names as the drivers give them: igb and virtio_net seen, the others from their sources
+    "igb": "rx_queue_{}_packets",
+    "virtio_net": "rx{}_packets",
+    "ice": "rx_queue_{}_packets",
+    "i40e": "rx-{}.packets",
+    "mlx5_core": "rx{}_packets",
+    "mlx5_core xsk": "rx{}_xsk_packets",
+    "bnxt_en": "[{}]: rx_ucast_packets",
+    "ena": "queue_{}_rx_cnt",
+    "gve": "rx_packets[{}]",
+    "qede": "{}: rcv_pkts",
+    "nfp": "rvec_{}_rx_pkts",
+    "stmmac": "q{}_rx_pkt_n",
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=driver) for driver, name in COUNTERS.items()])
+def test_a_queues_counter_is_found_among_its_neighbours(name: str) -> None:
+    counters = {name.format(queue): 100 + queue for queue in range(12)}
+    counters |= dict.fromkeys(("rx_packets", "tx_queue_1_packets", "tx1_packets", "rx_queue_1_bytes", "rx1_drops"), 7)
+    assert packets_of_queue(1, counters) == 101
+    assert packets_of_queue(11, counters) == 111
+    assert packets_of_queue(12, counters) is None
+
+
+def test_counters_that_together_are_a_queues_packets_are_added() -> None:
+    assert packets_of_queue(2, {"rx2_packets": 3, "rx2_xsk_packets": 4, "rx2_xdp_drop": 5}) == 7
+    assert packets_of_queue(0, {"[0]: rx_ucast_packets": 1, "[0]: rx_mcast_packets": 2, "[0]: rx_bcast_packets": 4}) == 7
+
+
+def test_veths_counters_are_none_of_a_queue() -> None:
+    assert packets_of_queue(0, {"rx_queue_0_xdp_packets": 1, "rx_queue_0_drops": 2, "peer_ifindex": 3}) is None

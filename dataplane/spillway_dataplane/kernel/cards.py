@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,9 +66,17 @@ def zero_copy_refusal(ifname: str, queue: int) -> str | None:
 
 def received_packets(ifname: str, queue: int) -> int | None:
     """Return how many packets one RX queue has received; None where neither driver nor kernel has a counter that we know."""
+    with suppress(OSError):  # the interface has just gone
+        counted = packets_of_queue(queue, statistics(ifname))
+        return queue_received(_ifindex(ifname), queue) if counted is None else counted
+    return None
+
+
+def packets_of_queue(queue: int, counters: Mapping[str, int]) -> int | None:
+    """Add up what a driver's own counters say came to one RX queue; None when none of them says that. Pure."""
     wanted = re.compile("|".join(_RECEIVED).replace("{queue}", str(queue)))
-    found = [count for name, count in statistics(ifname).items() if wanted.fullmatch(name)]
-    return sum(found) if found else queue_received(_ifindex(ifname), queue)
+    found = [count for name, count in counters.items() if wanted.fullmatch(name)]
+    return sum(found) if found else None
 
 
 def _ifindex(ifname: str) -> int:

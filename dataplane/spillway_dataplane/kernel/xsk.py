@@ -123,9 +123,9 @@ class Xsk:
         length = self._offsets[first + 2] + slots_bytes
         return mmap.mmap(self.fd, length, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ, offset=page_offset)
 
-    def received_into(self) -> bool:
-        """Whether the card ever wrote into a fill frame. Of an adopted ring nobody can tell: its fill memory stayed behind."""
-        return self._fill is not None and self._fill.written()
+    def received_mark(self) -> int:
+        """Return a number that changes when the card writes into a fill frame; 0 for an adopted ring, which came without them."""
+        return self._fill.mark() if self._fill is not None else 0
 
     def indices(self) -> Indices:
         """Return where the rings stand now."""

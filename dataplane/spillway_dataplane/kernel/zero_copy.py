@@ -14,7 +14,6 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
 
 from spillway_crds.errors import NotSupported, SpillwayError
 from spillway_dataplane.kernel.cards import received_packets, zero_copy_refusal
@@ -56,33 +55,37 @@ def prove_zero_copy(xsk: Xsk, ifname: str, queue: int, quiet_s: float = QUIET_S)
     return completed
 
 
-@dataclass(slots=True)
 class QueueWatch:
-    """What comes to a queue from now on. xsk: its ring, where frames that nobody else writes tell the same."""
+    """What comes to a queue, look by look. xsk: its ring, whose fill frames change with every packet that comes."""
 
-    ifname: str
-    queue: int
-    xsk: Xsk
-    before: int | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.before = received_packets(self.ifname, self.queue)
+    def __init__(self, ifname: str, queue: int, xsk: Xsk) -> None:
+        self._ifname, self._queue, self._xsk = ifname, queue, xsk
+        self._mark, self._restless = self._marked(), False
 
     def look(self) -> str:
-        """Return what speaks against this ring now, empty when nothing does. Tables first: they say what to do about it."""
+        """Return what speaks against this ring now, empty when nothing does.
+
+        Tables come first: they say what to do about it. Packets are told when they came before two looks running: one that a
+        card lets slip at a reset passes on to the kernel and ends no stream.
+        """
         try:
-            return zero_copy_refusal(self.ifname, self.queue) or self.traffic()
+            if refusal := zero_copy_refusal(self._ifname, self._queue):
+                return refusal
         except SpillwayError:
             return ""  # no interface, or a driver that is being reset: nothing is known, and the ring's state says so
+        came, before = self.traffic(), self._restless
+        self._restless = bool(came)
+        return came if before else ""
 
     def traffic(self) -> str:
-        """Return what was received since the watch began, empty for nothing."""
-        if self.xsk.received_into():
-            return f"queue {self.queue} of {self.ifname} receives: the card wrote into the ring's memory"
-        now = received_packets(self.ifname, self.queue)
-        if now is None or self.before is None or now <= self.before:
+        """Return what was received since the last time, empty for nothing."""
+        before, self._mark = self._mark, self._marked()
+        if self._mark == before:
             return ""
-        return f"queue {self.queue} of {self.ifname} receives: {now - self.before} packets came, whatever its RSS table shows"
+        return f"packets come to queue {self._queue} of {self._ifname}, whatever its RSS table shows"
+
+    def _marked(self) -> tuple[int | None, int]:
+        return received_packets(self._ifname, self._queue), self._xsk.received_mark()
 
 
 def complete_a_frame(xsk: Xsk, ifname: str, queue: int) -> bool:
@@ -91,6 +94,8 @@ def complete_a_frame(xsk: Xsk, ifname: str, queue: int) -> bool:
     Returns False when the link is down. Raises NotSupported if a kick is refused or the frame does not come back.
     """
     subject, ends = f"zero copy on {ifname} queue {queue}", time.monotonic() + COMPLETION_S
+    if not _link(ifname).up:
+        return False
     with Rings(xsk) as rings:
         rings.offer(_probe_frame(ifname))
         while time.monotonic() < ends:
