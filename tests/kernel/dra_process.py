@@ -92,14 +92,17 @@ class DriverHost:
 
     @property
     def settings(self) -> StreamSettings:
-        return StreamSettings(NODE, instance="a", kubelet=self.root)
+        return self.settings_of("a")
 
-    def start(self) -> KubeletSide:
+    def settings_of(self, instance: str) -> StreamSettings:
+        return StreamSettings(NODE, instance=instance, kubelet=self.root)
+
+    def start(self, instance: str = "a") -> KubeletSide:
         (self.root / "kubeconfig").write_text(KUBECONFIG % self.port)
         environment = {
             **os.environ,
             "NODE_NAME": NODE,
-            "POD_UID": "a",
+            "POD_UID": instance,
             "KUBECONFIG": str(self.root / "kubeconfig"),
             "SPILLWAY_KUBELET_DIR": str(self.root),
             "SPILLWAY_CDI_DIR": str(self.root / "cdi"),
@@ -109,10 +112,10 @@ class DriverHost:
         with (self.root / "log").open("ab") as log:
             command = [sys.executable, "-m", "spillway_dataplane", "streams"]
             self.children.append(subprocess.Popen(command, env=environment, stderr=log, cwd=ROOT))
-        return KubeletSide(self.settings.plugin_socket)
+        return KubeletSide(self.settings_of(instance).plugin_socket)
 
-    def end(self, number: signal.Signals) -> int:
-        child = self.children[-1]
+    def end(self, number: signal.Signals, which: int = -1) -> int:
+        child = self.children[which]
         child.send_signal(number)
         return child.wait(20)
 

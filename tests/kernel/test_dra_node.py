@@ -130,6 +130,25 @@ def test_a_killed_driver_loses_no_ring_and_a_new_one_adopts_it(host: DriverHost,
     kubelet.close()
 
 
+def test_an_update_hands_every_ring_to_the_newer_process(host: DriverHost, node: NetnsPair) -> None:
+    older = host.start("a")
+    assert older.prepare().error == ""
+    held = ready(host)
+    newer = host.start("b")
+    eventually(lambda: "handing over" in host.log)
+    sends(held, node, 0)
+    answer = newer.prepare()
+    assert (answer.error, len(answer.devices)) == ("", 1)
+    resumed = HeldRing.taken(held.resume(directory(host)))
+    assert host.end(signal.SIGTERM, 0) == 0
+    assert not host.settings_of("a").registration_socket.exists()
+    assert host.settings_of("b").registration_socket.exists()
+    sends(resumed, node, 200)
+    assert newer.unprepare().error == ""
+    for each in (older, newer):
+        each.close()
+
+
 def test_the_successor_of_a_pod_that_was_deleted_by_force_gets_its_queue(host: DriverHost, node: NetnsPair) -> None:
     """Kubelet prepares the new claim first, then kills the old container, then gives its claim back."""
     kubelet: KubeletSide = host.start()

@@ -309,6 +309,29 @@ def test_a_ring_that_cannot_be_opened_yet_after_a_boot_is_tried_again(place: Pla
     eventually(lambda: driver.snapshot.unopened == 0 and keeper.rings)
 
 
+def test_after_a_boot_a_ring_waits_for_its_card_s_native_program(place: Place) -> None:
+    """Bound before, it would be refused zero copy, or the program's first attach would flap the link under it."""
+    _, kubelet = place.start(FakeKeeper())
+    first = kubelet.prepare()
+    place.stop()
+    place.api = MemoryApi(place.api.objects)
+    place.cards["eth1"] = Card("eth1", tx_queues=4, native=False)
+    keeper = FakeKeeper()
+    driver, kubelet = place.start(keeper)
+    waiting = kubelet.later("NodePrepareResources", "cam", "uid-1")
+    eventually(lambda: driver.snapshot.unopened == 1)
+    assert keeper.tried == 0
+    place.cards["eth1"] = Card("eth1", tx_queues=4)
+    assert waiting.result(20).claims["uid-1"] == first
+    assert list(keeper.rings) == ["uid-1/ring"]
+
+
+def test_a_ring_that_is_known_is_kept_whatever_its_card_does(node: Node) -> None:
+    first = node.kubelet.prepare()
+    node.place.cards.clear()
+    assert node.kubelet.prepare() == first
+
+
 def test_a_newer_process_takes_over_without_a_moment_in_which_kubelet_has_nobody(place: Place) -> None:
     old_keeper, new_keeper = FakeKeeper(), FakeKeeper()
     old, kubelet = place.start(old_keeper)

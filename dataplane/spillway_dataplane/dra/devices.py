@@ -71,14 +71,15 @@ def plan_offer(grants: Grants, cards: Mapping[str, Card]) -> Offer:
         card = cards.get(interface)
         if card is None:
             continue
-        if reason := _why_not(card, queue):
+        if reason := why_not(card, queue):
             withheld.append(f"{interface} queue {queue}: {reason}")
         else:
             devices.append(QueueDevice(name, queue, card))
     return Offer(tuple(devices), tuple(withheld))
 
 
-def _why_not(card: Card, queue: int) -> str:
+def why_not(card: Card, queue: int) -> str:
+    """Return why a queue cannot be bound without harm now; nothing when it can."""
     if queue >= card.tx_queues:
         return f"the interface has {card.tx_queues} transmit queues"
     if not card.up:

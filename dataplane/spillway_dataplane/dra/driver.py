@@ -141,6 +141,7 @@ class Driver:
             checkpoints=checkpoints,
             make_api=self._make_api,
             grants=lambda: offering.grants,
+            hindrance=offering.hindrance,
             tell=self._changed,
         )
         claims.recover()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from spillway_crds.errors import InvalidIntent
-from spillway_dataplane.dra.devices import Card, Offer, QueueDevice, named_queues, plan_offer
+from spillway_dataplane.dra.devices import Card, Offer, QueueDevice, named_queues, plan_offer, why_not
 from spillway_dataplane.dra.grants import Grants, decode_config
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +45,14 @@ class Offering:
             LOG.info("not offered: %s", reason)
         self.offer = Offer(self._steady(offer.devices, now), offer.withheld)
         self._publish(self.offer.devices)
+
+    def hindrance(self, interface: str, queue: int) -> str:
+        """Look at one card now: return why a ring must not be bound there yet, nothing when it may."""
+        try:
+            card = self._observe([interface]).get(interface)
+        except OSError as error:
+            return f"the interface cannot be looked at: {error}"
+        return "there is no such interface now" if card is None else why_not(card, queue)
 
     def _steady(self, devices: tuple[QueueDevice, ...], now: float) -> tuple[QueueDevice, ...]:
         """Add what was there a moment ago and is still granted."""
