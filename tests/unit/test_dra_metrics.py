@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from spillway_crds.streams import BindMode
 from spillway_dataplane.dra.metrics import Snapshot, StreamCollector
 from spillway_dataplane.dra.steal import read_steal
-from spillway_dataplane.stream.model import JitterQuantiles, KernelCounters, RingCounters, RingState, RingStatus
+from spillway_dataplane.stream.model import JitterQuantiles, KernelCounters, RingCounters, RingPeaks, RingState, RingStatus
 
 RING = RingStatus(
     "uid-1/ring",
@@ -18,7 +18,8 @@ RING = RingStatus(
     RingState.READY,
     bind_mode=BindMode.COPY,
     holder="pid 7",
-    counters=RingCounters(packets=5, bytes=7000, late=1, ring_empty=2, invalid=3),
+    counters=RingCounters(packets=5, bytes=7000, late=1, starved=2, refused=3, late_outside_holes=7, video_frames=50),
+    peaks=RingPeaks(latest_ns=2_000_000, steal_ns=1_000_000_000, vrx_packets=8),
     kernel=KernelCounters(4, 6),
     jitter=JitterQuantiles(1000, 5000, 6000, 9000),
 )
@@ -39,7 +40,12 @@ def scraped(snapshot: Snapshot) -> str:
         f"spillway_ring_packets_total{{{WHO}}} 5.0",
         f"spillway_ring_bytes_total{{{WHO}}} 7000.0",
         f"spillway_ring_late_packets_total{{{WHO}}} 1.0",
-        f"spillway_ring_ring_empty_total{{{WHO}}} 2.0",
+        f"spillway_ring_late_outside_holes_total{{{WHO}}} 7.0",
+        f"spillway_ring_starved_total{{{WHO}}} 2.0",
+        f"spillway_ring_video_frames_total{{{WHO}}} 50.0",
+        f"spillway_ring_latest_seconds{{{WHO}}} 0.002",
+        f"spillway_ring_steal_seconds{{{WHO}}} 1.0",
+        f"spillway_ring_vrx_peak_packets{{{WHO}}} 8.0",
         f"spillway_ring_refused_packets_total{{{WHO}}} 3.0",
         f"spillway_ring_kernel_invalid_descriptors_total{{{WHO}}} 4.0",
         f"spillway_ring_kernel_ring_empty_total{{{WHO}}} 6.0",

@@ -12,15 +12,18 @@ from spillway_dataplane import __version__
 from spillway_dataplane.stream.model import RingStatus
 
 RING = ("namespace", "claim", "ring", "interface", "queue")
+NANOSECOND = 1e-9
 COUNTERS: tuple[tuple[str, str, Callable[[RingStatus], int]], ...] = (
     ("packets", "Packets that the ring's applications handed to the card.", lambda each: each.counters.packets),
     ("bytes", "Bytes of these packets, whole frames without FCS.", lambda each: each.counters.bytes),
     ("late_packets", "Packets that left more than 1 ms behind their schedule.", lambda each: each.counters.late),
+    ("late_outside_holes", "Late packets that no hole explains.", lambda each: each.counters.late_outside_holes),
     ("holes", "Times that the host took the core from the pacer for over 200 us.", lambda each: each.counters.holes),
     ("batches", "Batches handed over.", lambda each: each.counters.batches),
     ("kicks", "System calls that made the kernel send.", lambda each: each.counters.kicks),
-    ("ring_empty", "Times that an application found no free frame.", lambda each: each.counters.ring_empty),
-    ("refused_packets", "Packets that the library refused to hand over.", lambda each: each.counters.invalid),
+    ("starved", "Times that fewer frames were free than asked for.", lambda each: each.counters.starved),
+    ("refused_packets", "Packets not sent for the link's state or the MTU.", lambda each: each.counters.refused),
+    ("video_frames", "Frames of a video source.", lambda each: each.counters.video_frames),
     ("kernel_invalid_descriptors", "XDP statistics: descriptors refused.", lambda each: each.kernel.tx_invalid_descriptors),
     ("kernel_ring_empty", "XDP statistics: kicks that found nothing.", lambda each: each.kernel.tx_ring_empty_descriptors),
 )
@@ -30,6 +33,11 @@ GAUGES: tuple[tuple[str, str, Callable[[RingStatus], float]], ...] = (
     ("umem_bytes", "Memory that the ring's frames take, counted as this container's.", lambda each: each.umem_bytes),
     ("held", "Whether a process has the ring.", lambda each: float(bool(each.holder))),
     ("waiting", "Processes that wait for the ring.", lambda each: each.waiting),
+    ("latest_seconds", "Of the present holder: its latest packet.", lambda each: each.peaks.latest_ns * NANOSECOND),
+    ("longest_hole_seconds", "Of the present holder: its longest hole.", lambda each: each.peaks.longest_hole_ns * NANOSECOND),
+    ("steal_seconds", "Taken from the machine since the present holder began.", lambda each: each.peaks.steal_ns * NANOSECOND),
+    ("vrx_peak_packets", "Of a video source: fullest virtual receiver buffer, ST 2110-21.", lambda each: each.peaks.vrx_packets),
+    ("cinst_peak_packets", "Of a video source: highest Cinst, ST 2110-21.", lambda each: each.peaks.cinst_packets),
 )
 QUANTILES: tuple[tuple[str, Callable[[RingStatus], int]], ...] = (
     ("0.5", lambda each: each.jitter.p50_ns),
@@ -37,7 +45,6 @@ QUANTILES: tuple[tuple[str, Callable[[RingStatus], int]], ...] = (
     ("0.999", lambda each: each.jitter.p999_ns),
     ("1", lambda each: each.jitter.max_ns),
 )
-NANOSECOND = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
