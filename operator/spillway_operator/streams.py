@@ -50,6 +50,7 @@ class StreamWork:
     def forget(self, name: str) -> None:
         """The stream is gone."""
         self._refusals.pop(name, None)
+        self._world.source_obstacles.pop(name, None)
         self._counted_at.pop(name, None)
 
     # ---- the claim --------------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ class StreamWork:
 
     async def _create(self, sight: StreamSight) -> None:
         try:
-            raw = await self._api.create(within(CLAIMS, sight.namespace), claim_body(sight))
+            raw = await self._api.create_packed(within(CLAIMS, sight.namespace), claim_body(sight))
         except ApiFailure as failure:
             self._refused(sight.name, failure)
             raise
@@ -120,7 +121,8 @@ class StreamWork:
         claim = self._world.claims.get(sight.name)
         own = claim if claim is not None and claim.owner_uid == sight.uid else None
         refusal, place = self._refusals.get(sight.name, ""), self._world.places().get(sight.name)
-        return Situation(self._plan(sight), place, own, refusal, timestamp())
+        pod, obstacle = self._world.source_pods.get(sight.name), self._world.source_obstacles.get(sight.name)
+        return Situation(self._plan(sight), place, own, refusal, timestamp(), pod, obstacle)
 
     def _counts_due_s(self, name: str) -> float:
         now = asyncio.get_running_loop().time()

@@ -79,6 +79,8 @@ class FakeApi:
         self.writes.append((kind.plural, kind.namespace, name))
         return self.put(kind, {**body, "metadata": {**body["metadata"], "name": name}})
 
+    create_packed = create
+
     async def delete(self, kind: Kind, name: str, *, uid: str, version: int | None = None) -> None:
         raw = self.objects[kind.plural, kind.namespace, name]
         if raw["metadata"]["uid"] == uid and version in (None, int(raw["metadata"]["resourceVersion"])):
