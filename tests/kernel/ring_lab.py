@@ -17,7 +17,6 @@ from spillway_dataplane.stream.model import RingOrder, RingStatus
 
 FLOW = Flow(destination=ip_address("10.9.0.2"), destination_port=5004)
 SMALL = RingSize(descriptors=256)
-LONG = "claims-of-a-path-longer-than-an-address-of-a-unix-socket-can-be" * 2
 
 
 def make_node(pair: NetnsPair) -> NetnsPair:
@@ -29,7 +28,7 @@ def make_node(pair: NetnsPair) -> NetnsPair:
 def make_order(
     tmp_path: Path, queue: int = 1, *, name: str = "cam", mode: BindMode = BindMode.COPY, flow: Flow = FLOW
 ) -> RingOrder:
-    directory = tmp_path / LONG / name
+    directory = tmp_path / name
     directory.mkdir(parents=True, exist_ok=True)
     return RingOrder(f"{name}/ring", directory, "spw0", queue, RingParameters(flow, mode, ring=SMALL), f"studio/{name}")
 

@@ -42,7 +42,7 @@ def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
 
 @pytest.fixture
 def order(tmp_path: Path) -> RingOrder:
-    return make_order(tmp_path)
+    return make_order(tmp_path / ("claims-of-a-path-longer-than-an-address-of-a-unix-socket-can-be" * 2))
 
 
 def hold_queue(node: NetnsPair, order: RingOrder) -> Xsk:

@@ -114,6 +114,7 @@ def peaks_of(report: Report) -> RingPeaks:
         steal_ns=_bound(report.steal_ns),
         vrx_packets=_bound(report.vrx_peak),
         cinst_packets=_bound(report.cinst_peak),
+        clock=_bound(report.clock),
     )
 
 

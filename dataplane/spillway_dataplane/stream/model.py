@@ -64,7 +64,7 @@ class RingCounters:
 class RingPeaks:
     """What the present holder measured: the worst so far, and the machine's steal time since it began.
 
-    vrx_packets, cinst_packets: of a video source, ST 2110-21.
+    vrx_packets, cinst_packets: of a video source, ST 2110-21. clock: what it found of its clock, spillway_stream.clocks.
     """
 
     latest_ns: int = 0
@@ -72,6 +72,7 @@ class RingPeaks:
     steal_ns: int = 0
     vrx_packets: int = 0
     cinst_packets: int = 0
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)

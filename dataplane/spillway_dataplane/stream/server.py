@@ -96,7 +96,9 @@ class RingServer:
         try:
             now_s = time.monotonic()
             self._look(now_s)
+            self._note()
             self._serve(self._ready(now_s), now_s)
+            self._note()
         except Exception:  # the ring's only thread: whatever it is, the next turn may go better
             LOG.exception("%s: serving its ring", self.ring.order.label)
             time.sleep(RETRY_EVERY_S)
@@ -135,6 +137,8 @@ class RingServer:
             if now_s - client.since_s > GREETING_S:
                 self._end(client, "no greeting came")
         self.ring.sample(now_s)
+
+    def _note(self) -> None:
         self._seats = (self._holder.name if self._holder else "", len(self._waiting))
         self._on_change()
 

@@ -1,0 +1,270 @@
+"""The library's application on a real keeper's ring: what happens to it in mid-stream, counted packet by packet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from tests.kernel.netpair import NetnsPair, ip
+from tests.kernel.ring_lab import keeping, make_node, make_order, until
+from tests.kernel.ring_wire import Wire, wire
+
+from spillway_crds.streams import Flow
+from spillway_dataplane.stream.keeper import RingKeeper
+from spillway_dataplane.stream.model import RingState
+from spillway_stream import NotReady, Ring, connect
+
+PACKETS_PER_SECOND = 20_000
+BATCH, SIZE = 16, 100
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.kernel.ring_lab import make_order
+from spillway_dataplane.stream.keeper import RingKeeper
+keeper = RingKeeper()
+print(keeper.open(make_order(Path(sys.argv[1]))).state, flush=True)
+sys.stdin.read()
+keeper.stop()
+"""
+
+
+@pytest.fixture
+def node(netns_pair: NetnsPair) -> NetnsPair:
+    return make_node(netns_pair)
+
+
+@pytest.fixture
+def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
+    with keeping() as made:
+        yield made
+
+
+class Sender:
+    """Sends numbered packets at a steady pace from a thread; one that the link refuses is sent again later."""
+
+    def __init__(self, directory: Path) -> None:
+        self.ring: Ring = connect(str(directory / "ring.sock"), timeout_s=10, batch=BATCH, packets_per_second=PACKETS_PER_SECOND)
+        self.sent, self.refusals, self.resumed, self._stop = 0, 0, 0, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            block = self.ring.reserve(BATCH)
+            for at, number in enumerate(range(self.sent, self.sent + BATCH), start=block.start):
+                self.ring.payload[at, :4] = list(number.to_bytes(4, "big"))
+            self.sent += self._send()
+            self.resumed = self.ring.stats.resumed  # here, because one thread at a time may use a ring
+
+    def _send(self) -> int:
+        gone = 0
+        while gone < BATCH and not self._stop.is_set():
+            try:
+                gone += self.ring.send(size=SIZE)
+            except NotReady as refused:
+                gone += refused.sent
+                self.refusals += 1
+                time.sleep(0.005)
+        return gone
+
+    def until(self, count: int) -> None:
+        deadline = time.monotonic() + 20
+        while self.sent < count:
+            assert self._thread.is_alive() and time.monotonic() < deadline, self.sent
+            time.sleep(0.005)
+
+    def until_resumed(self, times: int) -> None:
+        deadline = time.monotonic() + 20
+        while self.resumed < times:
+            assert self._thread.is_alive() and time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def finish(self) -> int:
+        self._stop.set()
+        self._thread.join()
+        self.ring.close()
+        return self.sent
+
+
+@contextmanager
+def sending(directory: Path) -> Iterator[Sender]:
+    sender = Sender(directory)
+    try:
+        sender.until(2000)
+        yield sender
+    finally:
+        sender.finish()
+
+
+@contextmanager
+def driver(tmp_path: Path, state: str = "Starting") -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().strip() in (state, "Ready", "Unresolved")
+            yield process
+        finally:
+            if process.stdin and not process.stdin.closed:
+                process.stdin.close()
+
+
+def arrived(far: Wire, count: int) -> list[tuple[int, bytes]]:
+    """Numbers in the order of their arrival, each with the MAC address it was sent to."""
+    found: list[tuple[int, bytes]] = []
+    deadline = time.monotonic() + 10
+    while len(found) < count and time.monotonic() < deadline:
+        frames = [each for each in far.raw(0) if len(each) == 42 + SIZE and each[12:14] == b"\x08\x00"]
+        found += [(int.from_bytes(each[42:46], "big"), each[:6]) for each in frames]
+    return found
+
+
+def in_order(count: int) -> list[int]:
+    return list(range(count))
+
+
+# ---- the node's driver ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["killed", "stopped"])
+def test_the_driver_goes_and_another_comes(node: NetnsPair, tmp_path: Path, ending: str) -> None:
+    """Also an upgrade: every packet arrives once and in order, and the new driver has the ring and its counts again."""
+    with wire(node) as far:
+        with driver(tmp_path) as first, sending(tmp_path / "cam") as sender:
+            if ending == "killed":
+                first.kill()
+            else:
+                assert first.stdin is not None
+                first.stdin.close()
+            first.wait(5)
+            sender.until(sender.sent + 5000)
+            with keeping() as keeper:
+                keeper.open(make_order(tmp_path))
+                until(keeper, state=RingState.READY, holder=f"process {os.getpid()} of uid 0")
+                sender.until(sender.sent + 5000)
+                deadline = time.monotonic() + 5
+                while until(keeper).counters.packets < 12_000:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                assert sender.resumed == 1
+                count = sender.finish()
+        assert [number for number, _ in arrived(far, count)] == in_order(count)
+
+
+def test_a_driver_that_dies_again_and_again(node: NetnsPair, tmp_path: Path) -> None:
+    with wire(node) as far, ExitStack() as drivers:
+        process = drivers.enter_context(driver(tmp_path))
+        with sending(tmp_path / "cam") as sender:
+            for turn in (1, 2):
+                process.kill()
+                process.wait(5)
+                process = drivers.enter_context(driver(tmp_path))
+                sender.until_resumed(turn)
+            count = sender.finish()
+        assert [number for number, _ in arrived(far, count)] == in_order(count)
+
+
+# ---- the way --------------------------------------------------------------------------------------------------------------
+
+
+def changed(keeper: RingKeeper, sender: Sender, **wanted: object) -> None:
+    until(keeper, **wanted)
+    sender.until(sender.sent + 2000)
+
+
+def test_next_hops_and_routes_that_change(keeper: RingKeeper, node: NetnsPair, tmp_path: Path) -> None:
+    """No packet is lost or doubled; each change is a clean cut."""
+    for number in (2, 3, 4):
+        ip(f"neigh replace 10.9.0.{number} lladdr 02:00:00:00:00:0{number} dev spw0 nud permanent")
+    ip("route add 192.0.2.0/24 via 10.9.0.2")
+    order = make_order(tmp_path, flow=Flow(ip_address("192.0.2.9"), 5004))
+    keeper.open(order)
+    with wire(node) as far:
+        with sending(order.directory) as sender:
+            ip("route change 192.0.2.0/24 via 10.9.0.3")
+            changed(keeper, sender, next_hop_mac="02:00:00:00:00:03")
+            ip("neigh replace 10.9.0.3 lladdr 02:00:00:00:00:33 dev spw0 nud permanent")
+            changed(keeper, sender, next_hop_mac="02:00:00:00:00:33")
+            ip("route add 192.0.2.9/32 via 10.9.0.4")
+            changed(keeper, sender, next_hop="10.9.0.4")
+            count = sender.finish()
+        found = arrived(far, count)
+    assert [number for number, _ in found] == in_order(count)
+    cuts = [mac for at, (_, mac) in enumerate(found) if at == 0 or mac != found[at - 1][1]]
+    assert [mac.hex()[-2:] for mac in cuts] == ["02", "03", "33", "04"]
+    assert sender.refusals == 0
+
+
+def test_a_route_that_is_away_for_a_while(keeper: RingKeeper, node: NetnsPair, tmp_path: Path) -> None:
+    """Packets are refused meanwhile, with the reason; those that were sent have all arrived."""
+    ip("route add 192.0.2.0/24 via 10.9.0.2")
+    order = make_order(tmp_path, flow=Flow(ip_address("192.0.2.9"), 5004))
+    keeper.open(order)
+    with wire(node) as far:
+        with sending(order.directory) as sender:
+            ip("route del 192.0.2.0/24")
+            until(keeper, state=RingState.NO_ROUTE)
+            time.sleep(0.1)
+            held = sender.sent
+            time.sleep(0.2)
+            assert (sender.sent, sender.refusals > 0) == (held, True)
+            ip("route add 192.0.2.0/24 via 10.9.0.2")
+            sender.until(held + 2000)
+            count = sender.finish()
+        assert [number for number, _ in arrived(far, count)] == in_order(count)
+
+
+def test_a_link_that_goes_down_and_comes_up_under_a_stream(keeper: RingKeeper, node: NetnsPair, tmp_path: Path) -> None:
+    """The stream goes on by itself. What was with the card when the link went is lost: at most what the ring holds."""
+    order = make_order(tmp_path)
+    keeper.open(order)
+    with wire(node) as far:
+        with sending(order.directory) as sender:
+            ip("link set spw0 down")
+            until(keeper, state=RingState.LINK_DOWN)
+            ip("link set spw0 up")
+            changed(keeper, sender, state=RingState.READY)
+            count = sender.finish()
+        numbers = [number for number, _ in arrived(far, count - 512)]
+    assert numbers == sorted(set(numbers))
+    assert count - 512 <= len(numbers) <= count
+    assert numbers[-1] == count - 1
+
+
+def test_an_mtu_that_shrinks_under_a_stream(keeper: RingKeeper, node: NetnsPair, tmp_path: Path) -> None:
+    order = make_order(tmp_path)
+    keeper.open(order)
+    with wire(node) as far:
+        with sending(order.directory) as sender:
+            for mtu in (1000, 600, 1500):
+                ip(f"link set spw0 mtu {mtu}")
+                changed(keeper, sender, mtu_bytes=mtu)
+            count = sender.finish()
+        assert [number for number, _ in arrived(far, count)] == in_order(count)
+
+
+def test_an_application_that_is_replaced(keeper: RingKeeper, node: NetnsPair, tmp_path: Path) -> None:
+    """As in a rolling update: the second waits, then has the same ring, and nothing of the first's is lost."""
+    order = make_order(tmp_path)
+    keeper.open(order)
+    with wire(node) as far, sending(order.directory) as first:
+        heirs: list[Sender] = []
+        thread = threading.Thread(target=lambda: heirs.append(Sender(order.directory)))
+        thread.start()
+        until(keeper, waiting=1)
+        first.until(first.sent + 2000)
+        count = first.finish()
+        thread.join(10)
+        (heir,) = heirs
+        heir.until(2000)
+        more = heir.finish()
+        assert [number for number, _ in arrived(far, count + more)] == in_order(count) + in_order(more)
