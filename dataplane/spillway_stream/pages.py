@@ -101,7 +101,7 @@ class Report:
     found fewer free frames than asked. ring_empty, invalid: the kernel's tx_ring_empty_descs and tx_invalid_descs.
     refused: packets not sent because of the link's state or the MTU. headers: times the header changed. resumed: times the
     socket was connected again. steal_ns: of the whole machine (/proc/stat). written_ns: CLOCK_TAI when this was written.
-    video_frames, vrx_peak, cinst_peak: of a video source (ST 2110-21), in frames and packets.
+    video_frames, vrx_peak, cinst_peak: of a video source (ST 2110-21), in frames and packets. clock: what it found, a ClockCode.
     """
 
     packets: int = 0
@@ -126,6 +126,7 @@ class Report:
     video_frames: int = 0
     vrx_peak: int = 0
     cinst_peak: int = 0
+    clock: int = 0
     jitter: tuple[int, ...] = ()
 
 

@@ -138,7 +138,7 @@ class Ring(RawRing):
         return tuple(Hole(*each) for each in self._holes())
 
     def note(self, counter: str, value: int) -> None:
-        """Set one of the counters that are a source's own: video_frames, vrx_peak, cinst_peak."""
+        """Set one of the counters that are a source's own: video_frames, vrx_peak, cinst_peak, clock."""
         self._note(REPORT_COUNTERS.index(counter), value)
 
     def close(self) -> None:

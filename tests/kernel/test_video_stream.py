@@ -22,6 +22,8 @@ from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import FLOW, PORT, open_ring, source, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
+from spillway_dataplane.stream.model import RingStatus
+from spillway_stream.clocks import word_of
 from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import FrameCounter
 from spillway_stream.video.timing import rtp_timestamp
@@ -160,14 +162,27 @@ def test_it_tells_how_it_does(node: NetnsPair, keeper: RingKeeper, tmp_path: Pat
     with source(tmp_path, [ring], video(SMALL, RATE, pattern="ColorBars"), metricsPort=9467) as sender:
         with node.peer_listen() as listener:
             listener.frames(300, timeout_s=15)
+        status = told(keeper)
         text = page("metrics")
         assert page("readyz") == "sending\n"
         assert sender.stop() == 0
+    assert 0 < status.peaks.cinst_packets <= 16
+    word = word_of(status.peaks.clock)
+    assert word is not None and word.synchronized == ('clock_synchronized{stream="studio/cam"} 1' in text)
     figures = {line.split("{")[0]: float(line.split()[-1]) for line in text.splitlines() if not line.startswith("#")}
     assert figures["spillway_source_frames_total"] > 10
     assert figures["spillway_source_packets_total"] >= 300
     assert 0 < figures["spillway_source_cinst_peak_packets"] <= figures["spillway_source_cinst_limit_packets"] == 16
     assert 0 < figures["spillway_source_vrx_peak_packets"] <= figures["spillway_source_vrx_limit_packets"] == 720
+
+
+def told(keeper: RingKeeper) -> RingStatus:
+    """What the node knows of the ring, once the source has told it, which it does each second."""
+    deadline = time.monotonic() + 10
+    while not (status := keeper.statuses()[0]).counters.video_frames:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.05)
+    return status
 
 
 def page(name: str) -> str:

@@ -20,7 +20,7 @@ from spillway_dataplane.dra.checkpoint import Checkpoints, decode_record, encode
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, read_claim
 from spillway_dataplane.dra.grants import Grants
 from spillway_dataplane.dra.report import CONNECT_S, dated, decode_conditions, encode_report, report_claim, report_failure
-from spillway_dataplane.stream.model import RingCounters, RingState, RingStatus
+from spillway_dataplane.stream.model import RingCounters, RingPeaks, RingState, RingStatus
 
 REF = ClaimRef("studio", "cam", "uid-1")
 GRANTS = Grants((Grant("eth1", frozenset({1, 2}), frozenset({"studio"})),))
@@ -229,6 +229,20 @@ def conditions(rings: dict[str, RingStatus], prepared_s: float = 0, **record: An
 )
 def test_ready_says_what_the_kernel_gave(fields: dict[str, Any], expected: tuple[bool, str]) -> None:
     assert conditions(status(**fields))["Ready"] == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({}, None, id="no video source"),
+        pytest.param({"peaks": RingPeaks(clock=1)}, (True, "SystemClock"), id="the node's clock"),
+        pytest.param({"peaks": RingPeaks(clock=3)}, (False, "NoTaiOffset"), id="TAI without its offset"),
+        pytest.param({"peaks": RingPeaks(clock=99)}, None, id="nonsense in the report"),
+        pytest.param({"peaks": RingPeaks(clock=1), "holder": ""}, None, id="the source has gone"),
+    ],
+)
+def test_a_video_source_s_clock_is_told(fields: dict[str, Any], expected: tuple[bool, str] | None) -> None:
+    assert conditions(status(**fields)).get("ClockSynchronized") == expected
 
 
 def test_zero_copy_is_told_only_after_a_completed_frame() -> None:

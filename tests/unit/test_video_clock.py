@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from spillway_stream.clocks import ClockCode, word_of
 from spillway_stream.source.clock import Clocks, Readings, judge, observe
 
 NOW = 1_800_000_000 * 10**9
@@ -20,26 +21,31 @@ TAI = NOW + 37 * 10**9
         pytest.param("System", Readings(NOW + 10**10, NOW), False, "WrongTaiOffset", 0, id="an offset from 1972"),
         pytest.param("PTP", Readings(TAI, NOW), False, "NoPtpClock", 0, id="no PTP clock"),
         pytest.param("PTP", Readings(NOW, NOW), False, "NoTaiOffset", 0, id="no PTP clock, no offset: the worse news"),
-        pytest.param("PTP", Readings(TAI, NOW, "ptp0", TAI - 500), True, "PtpClock", 500, id="PTP"),
-        pytest.param(
-            "PTP", Readings(NOW, NOW, "ptp0", TAI), True, "PtpClock", NOW - TAI, id="PTP is right where the kernel is not"
-        ),
-        pytest.param("PTP", Readings(TAI, NOW, "ptp0", 12345), False, "PtpNotSet", 0, id="counts since boot"),
-        pytest.param("PTP", Readings(TAI, NOW, "ptp0", NOW), False, "NoTaiOffset", 0, id="a PTP clock in UTC"),
-        pytest.param("System", Readings(TAI, NOW, "ptp0", 12345), True, "SystemClock", 0, id="not asked for"),
+        pytest.param("PTP", Readings(TAI, NOW, TAI - 500), True, "PtpClock", 500, id="PTP"),
+        pytest.param("PTP", Readings(NOW, NOW, TAI), True, "PtpClock", NOW - TAI, id="PTP is right where the kernel is not"),
+        pytest.param("PTP", Readings(TAI, NOW, 12345), False, "PtpNotSet", 0, id="counts since boot"),
+        pytest.param("PTP", Readings(TAI, NOW, NOW), False, "NoTaiOffset", 0, id="a PTP clock in UTC"),
+        pytest.param("System", Readings(TAI, NOW, 12345), True, "SystemClock", 0, id="not asked for"),
     ],
 )
 def test_findings(source, readings, synchronized, reason, offset_ns):
     found = judge(source, readings)
-    assert (found.synchronized, found.reason, found.offset_ns) == (synchronized, reason, offset_ns)
-    assert found.message
+    word = word_of(found.code)
+    assert word is not None
+    assert (word.synchronized, word.reason, found.offset_ns) == (synchronized, reason, offset_ns)
+    assert word.message
+
+
+@pytest.mark.parametrize("code", [0, 7, 2**64 - 1])
+def test_a_report_may_hold_anything(code):
+    assert word_of(code) is None
 
 
 def test_this_machine_as_it_is(tmp_path):
     """Real clocks: CLOCK_TAI and CLOCK_REALTIME differ by whole seconds; a file that is no PTP clock is passed over."""
     (tmp_path / "ptp0").write_bytes(b"")
     readings = Clocks([tmp_path / "ptp9", tmp_path / "ptp0"]).read()
-    assert readings.ptp is None
+    assert readings.ptp_ns is None
     assert abs(readings.realtime_ns - time.time_ns()) < 10**9
     equal = round((readings.tai_ns - readings.realtime_ns) / 10**9) == 0
-    assert (observe("System").reason == "NoTaiOffset") == equal
+    assert (observe("System").code is ClockCode.NO_TAI_OFFSET) == equal

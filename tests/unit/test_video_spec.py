@@ -33,7 +33,7 @@ def test_every_field():
     raw = order(
         uid="6c1e",
         source={"video": {**BARS, "standard": "ST2110-20", "sampling": "RGB", "depthBits": 12, "interlaced": True, "loop": False,
-                          "payloadType": 112, "pattern": None, "file": "a/b.raw", "volume": {"claim": "clips"}, "legs": [{}]}},
+                          "payloadType": 112, "pattern": None, "file": "a/b.raw", "volume": {"persistentVolumeClaim": "clips"}, "legs": [{}]}},
         pacing={"profile": "ST2110-21-Wide"}, clock={"source": "PTP", "ptpDomain": 9}, rings=["/a", "/b"], files="/films", cpu=0,
         metricsPort=9467,
     )  # fmt: skip

@@ -17,10 +17,11 @@ from spillway_dataplane.dra.cdi import INSIDE, SOCKET
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord
 from spillway_dataplane.dra.names import QUEUE_DRIVER, RESOURCE_API
 from spillway_dataplane.stream.model import RingState, RingStatus
+from spillway_stream.clocks import word_of
 
 CONNECT_S = 30.0  # from a claim's preparation to the container's first connection, before somebody is told what may be wrong
 MESSAGE_LENGTH = 1024
-READY, CONNECTED = "Ready", "Connected"
+READY, CONNECTED, CLOCK = "Ready", "Connected", "ClockSynchronized"
 
 
 class Why(StrEnum):
@@ -90,7 +91,7 @@ def _device(record: ClaimRecord, ring: RingRecord, status: RingStatus | None, pr
     return DeviceReport(
         ring.pool,
         ring.device,
-        (_ready(status), _connected(record, ring, status, prepared_s)),
+        (_ready(status), _connected(record, ring, status, prepared_s), *_clock(status)),
         interface=ring.interface,
         mac=status.mac,
         facts=_facts(ring, status),
@@ -127,6 +128,12 @@ def _connected(record: ClaimRecord, ring: RingRecord, status: RingStatus, prepar
         "if the file is not in the container, switch CDI on in containerd of this node (enable_cdi = true; it is off before 2.0)"
     )
     return Condition(CONNECTED, False, Why.NO_CONNECTION, f"nobody has connected to {path} since the claim was prepared; {hint}")
+
+
+def _clock(status: RingStatus) -> tuple[Condition, ...]:
+    """What a video source found of its clock, while one has the ring."""
+    word = word_of(status.peaks.clock) if status.holder else None
+    return (Condition(CLOCK, word.synchronized, word.reason, word.message),) if word else ()
 
 
 def _place(ring: RingRecord) -> dict[str, Any]:

@@ -141,3 +141,4 @@ class VideoSender:
             ring.note("video_frames", told.frames)
             ring.note("vrx_peak", told.buffer_peak)
             ring.note("cinst_peak", round(told.network_peak))
+            ring.note("clock", self._figures.clock.code if self._figures.clock else 0)
