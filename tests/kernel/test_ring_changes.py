@@ -20,7 +20,21 @@ from tests.kernel.ring_server import RingNode, header_page, ring_node
 from tests.kernel.ring_wire import address, wire
 
 from spillway_crds.streams import Flow
-from spillway_stream import Gone, Held, LinkDown, LinkState, Lost, NoRing, NoRoute, NotReady, Ring, RingError, Unresolved, connect
+from spillway_stream import (
+    Gone,
+    Held,
+    LinkDown,
+    LinkState,
+    Lost,
+    NoRing,
+    NoRoute,
+    NotReady,
+    Ring,
+    RingError,
+    Rtp,
+    Unresolved,
+    connect,
+)
 from spillway_stream.pages import Page
 from spillway_stream.wire import HelloFlag, encode_refused, encode_ring, encode_wait
 
@@ -67,15 +81,38 @@ def test_frames_follow_the_next_hop(netns_pair: NetnsPair, tmp_path: Path, page:
 
 
 def test_a_header_that_changes_while_a_batch_waits(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
-    """The batch was prepared ahead of its time; it leaves with the header of its time."""
-    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
+    """The batch was prepared ahead of its time; it leaves with the header of its time, and RTP's numbers do not jump."""
+    with (
+        ring_node(netns_pair, tmp_path, page) as node,
+        wire(netns_pair) as far,
+        connect(node.path, timeout_s=5, packets_per_second=2, rtp=Rtp(sequence=7)) as ring,
+    ):
         changer = threading.Timer(0.2, node.show, [header_page(netns_pair, FLOW, target_mac=OTHER_MAC)])
         changer.start()
-        ring.pace(packets_per_second=2)
         send(ring, 1)
         send(ring, 1)
         changer.join()
-        assert [seen.target_mac for seen in far.packets(2)] == [netns_pair.peer_mac, OTHER_MAC]
+        send(ring, 1)
+        seen = far.packets(3)
+        assert [each.target_mac for each in seen] == [netns_pair.peer_mac, OTHER_MAC, OTHER_MAC]
+        assert [int.from_bytes(each.payload[2:4]) for each in seen] == [7, 8, 9]
+
+
+def test_a_state_that_changes_while_a_batch_waits(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    with (
+        ring_node(netns_pair, tmp_path, page) as node,
+        wire(netns_pair) as far,
+        connect(node.path, timeout_s=5, packets_per_second=2, rtp=Rtp(sequence=7)) as ring,
+    ):
+        changer = threading.Timer(0.2, node.show, [replace(page, state=LinkState.NO_ROUTE)])
+        changer.start()
+        send(ring, 1)
+        with pytest.raises(NoRoute):
+            send(ring, 1)
+        changer.join()
+        node.show(page)
+        assert ring.send(size=100) == 1
+        assert [int.from_bytes(each.payload[2:4]) for each in far.packets(2)] == [7, 8]
 
 
 @pytest.mark.parametrize(("state", "error"), STATES)
@@ -95,11 +132,11 @@ def test_states_are_errors_and_the_stream_goes_on(
 
 
 def test_dropping_keeps_step(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
-    """With drop_when_not_ready a closed way costs packets, counted, and neither errors nor time."""
+    """With drop_when_not_ready a closed way costs packets, counted, and neither errors nor time. RTP shows what is missing."""
     with (
         ring_node(netns_pair, tmp_path, page, packets_per_second=2000) as node,
         wire(netns_pair) as far,
-        connect(node.path, timeout_s=5, drop_when_not_ready=True) as ring,
+        connect(node.path, timeout_s=5, drop_when_not_ready=True, rtp=Rtp()) as ring,
     ):
         begin = time.monotonic()
         assert send(ring, 100) == 100
@@ -108,7 +145,9 @@ def test_dropping_keeps_step(netns_pair: NetnsPair, tmp_path: Path, page: Page) 
         node.show(page)
         assert send(ring, 100) == 100
         assert time.monotonic() - begin > 0.1  # 300 packets' time at least: the schedule went on
-        assert (ring.stats.refused, ring.stats.packets, len(far.packets(200))) == (200, 200, 200)
+        assert (ring.stats.refused, ring.stats.packets) == (200, 200)
+        numbers = [int.from_bytes(each.payload[2:4]) for each in far.packets(200)]
+        assert numbers == [*range(100), *range(300, 400)]
 
 
 def test_a_link_that_goes_down_under_the_ring(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,3 +213,25 @@ def test_one_system_call_for_a_batch(netns_pair: NetnsPair, tmp_path: Path) -> N
         stats = ring.stats
     assert (stats.packets, stats.batches) == (12800, 200)
     assert stats.kicks <= stats.packets / 32
+
+
+WITHOUT_NUMPY = """
+import sys
+sys.modules["numpy"] = None
+from spillway_stream import connect
+with connect(sys.argv[1], timeout_s=10) as ring:
+    block = ring.reserve(10)
+    octets, head = ring.frames.cast("B"), ring.facts.header_bytes
+    for frame in range(block.start, block.stop):
+        at = frame * ring.facts.frame_bytes + head
+        octets[at : at + 5] = b"plain"
+        ring.lengths[frame] = 5
+    ring.send()
+    assert ring.drain() == 0 and ring.payload is None
+"""
+
+
+def test_numpy_is_a_choice(netns_pair: NetnsPair, tmp_path: Path) -> None:
+    with ring_node(netns_pair, tmp_path, header_page(netns_pair, PLAIN)) as node, wire(netns_pair) as far:
+        subprocess.run([sys.executable, "-c", WITHOUT_NUMPY, node.path], check=True)
+        assert [seen.payload for seen in far.packets(10)] == [b"plain"] * 10

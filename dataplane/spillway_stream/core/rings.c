@@ -126,15 +126,19 @@ void spw_reap(struct spw_ring *ring) {
 
 /* Make the kernel take what is in the TX ring. Returns 0, or an errno that trying again does not mend.
  * EAGAIN: its budget for one call is used up, or the completion ring is full; EBUSY and ENOBUFS: memory of the socket or the
- * card's queue is short for the moment. What stays goes with the next kick. */
+ * card's queue is short for the moment. What stays when nothing moves any more goes with the next kick. */
 int spw_kick(struct spw_ring *ring) {
   if (ring->zero_copy && !xsk_ring_prod__needs_wakeup(&ring->tx)) return 0;
-  for (int i = 0; i < KICK_TRIES; i++) {
+  uint32_t taken = *ring->tx.consumer;
+  for (int still = 0; still < KICK_TRIES;) {
     spw_count(ring, SPW_KICKS, 1);
     if (sendto(ring->xsk, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) return 0;
     if (errno != EAGAIN && errno != EBUSY && errno != ENOBUFS && errno != EINTR) return errno;
     if (spw_taken(ring)) return 0;
-    if (errno != EINTR) spw_reap(ring);
+    uint32_t now_taken = __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE);
+    still = now_taken == taken ? still + 1 : 0;
+    taken = now_taken;
+    spw_reap(ring);
   }
   return 0;
 }

@@ -12,7 +12,9 @@
 
 struct batch {
   uint32_t at, count; /* descriptors */
-  uint32_t last;      /* whether it ends the send: RTP's marker goes there */
+  bool last;          /* whether it ends the send: RTP's marker goes there */
+  uint16_t sequence;  /* RTP's and IPv4's numbers before it: used up only when it goes */
+  uint32_t ident;
   uint64_t bytes, bits;
 };
 
@@ -158,14 +160,18 @@ static int prepare_packets(struct spw_ring *ring, struct batch *batch, const str
   return 0;
 }
 
-/* Headers and descriptors of the next batch. RTP's sequence numbers and identifications are used up only when it goes. */
+static void give_numbers_back(struct spw_ring *ring, const struct batch *batch) {
+  ring->rtp.sequence = batch->sequence;
+  ring->ident = batch->ident;
+}
+
+/* Headers and descriptors of the next batch. */
 static int prepare(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
-  uint16_t sequence = ring->rtp.sequence;
-  uint32_t ident = ring->ident;
   batch->bytes = batch->bits = 0;
+  batch->sequence = ring->rtp.sequence;
+  batch->ident = ring->ident;
   if ((how->raw ? prepare_raw : prepare_packets)(ring, batch, how, error) == 0) return 0;
-  ring->rtp.sequence = sequence;
-  ring->ident = ident;
+  give_numbers_back(ring, batch);
   return -1;
 }
 
@@ -179,7 +185,7 @@ static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct s
   return 0;
 }
 
-static void give_back(struct spw_ring *ring, const struct batch *batch) { ring->tx.cached_prod -= batch->count; }
+static void give_descriptors_back(struct spw_ring *ring, const struct batch *batch) { ring->tx.cached_prod -= batch->count; }
 
 static void advance(struct spw_ring *ring, uint32_t count) {
   ring->head += count;
@@ -212,38 +218,51 @@ static uint64_t bits_of(const struct spw_ring *ring, uint32_t count, const struc
   return bytes * 8;
 }
 
-/* The link takes nothing now. Returns 1 if the batch counts as refused and the schedule goes on, -1 with *error if not. */
+/* The link takes nothing now. Returns 1 if the batch counts as refused and the schedule goes on, -1 with *error if not. Its RTP
+ * numbers are gone with it: receivers see what they did not get. */
 static int turn_away(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
   if (!ring->drop_when_not_ready) return not_ready(ring, error);
   batch->bits = bits_of(ring, batch->count, how);
+  if (!how->raw) ring->rtp.sequence = (uint16_t)(ring->rtp.sequence + batch->count);
   spw_count(ring, SPW_REFUSED_PACKETS, batch->count);
   advance(ring, batch->count);
   return 1;
+}
+
+/* The batch is due. ready: whether it is prepared, with headers of that version; what the node wrote meanwhile counts. */
+static int go(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, bool ready, uint32_t version,
+              struct spw_error *error) {
+  bool stays = ready && ring->header.state == SPW_READY;
+  if (ready && (!stays || ring->header.version != version)) give_numbers_back(ring, batch);
+  if (stays && (ring->header.version == version || prepare(ring, batch, how, error) == 0)) return hand_over(ring, batch, error);
+  if (ready) give_descriptors_back(ring, batch);
+  return stays ? -1 : turn_away(ring, batch, how, error);
+}
+
+static int interrupted(struct spw_ring *ring, const struct batch *batch, bool ready, struct spw_error *error) {
+  if (ready) {
+    give_descriptors_back(ring, batch);
+    give_numbers_back(ring, batch);
+  }
+  return spw_fail(error, SPW_INTERRUPTED, EINTR, "interrupted while waiting for the schedule");
 }
 
 /* Prepare, wait, hand over. Returns 0 if it went, 1 if it was dropped, -1 with *error. */
 static int send_batch(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
   uint64_t due_ns;
   spw_follow_page(ring);
+  uint32_t version = ring->header.version;
   bool ready = ring->header.state == SPW_READY;
   if (!ready && !ring->drop_when_not_ready) return not_ready(ring, error);
   if (ready && take_descriptors(ring, batch, error) != 0) return -1;
-  uint32_t version = ring->header.version;
-  if (ready && prepare(ring, batch, how, error) != 0) return give_back(ring, batch), -1;
-  if (spw_wait_due(ring, &due_ns) != 0) {
-    if (ready) give_back(ring, batch);
-    return spw_fail(error, SPW_INTERRUPTED, EINTR, "interrupted while waiting for the schedule");
+  if (ready && prepare(ring, batch, how, error) != 0) {
+    give_descriptors_back(ring, batch);
+    return -1;
   }
+  if (spw_wait_due(ring, &due_ns) != 0) return interrupted(ring, batch, ready, error);
   uint64_t handed_ns = spw_now_ns();
   spw_follow_page(ring);
-  int outcome = 0;
-  if (!ready || ring->header.state != SPW_READY) {
-    if (ready) give_back(ring, batch);
-    outcome = turn_away(ring, batch, how, error);
-  } else {
-    if (ring->header.version != version && prepare(ring, batch, how, error) != 0) return give_back(ring, batch), -1;
-    outcome = hand_over(ring, batch, error);
-  }
+  int outcome = go(ring, batch, how, ready, version, error);
   spw_went(ring, batch->count, batch->bits, due_ns, handed_ns);
   return outcome;
 }
