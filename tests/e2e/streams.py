@@ -87,6 +87,18 @@ class Studio:
 
         return dict(wait_for(f"{name} {kind}={reason}", probe, 30))
 
+    def stream(self, name: str, namespace: str = "studio") -> Json:
+        return self.product.get("bypassstream", name, "-n", namespace)
+
+    def wait_stream(self, name: str, reason: str, namespace: str = "studio") -> Json:
+        """Wait until a stream's condition Ready has that reason; return the stream."""
+
+        def probe() -> Json | None:
+            found = self.stream(name, namespace)
+            return found if condition(found, "Ready").get("reason") == reason else None
+
+        return dict(wait_for(f"{name} Ready: {reason}", probe, 30))
+
     def delete(self, *names: str, namespace: str = "studio") -> None:
         """Delete pods and claims of these names, and wait until they are gone."""
         for kind in ("bypassstream", "pod", "resourceclaim"):
@@ -199,7 +211,7 @@ def sender_spec(
                 "imagePullPolicy": "Never",
                 "command": ["/opt/spillway/bin/python", f"/app/{script}"],
                 "env": [{"name": key, "value": str(value)} for key, value in environment.items()],
-                "resources": {"claims": [{"name": "ring"}]},
+                "resources": {"claims": [{"name": "ring"}], "requests": {"cpu": "500m"}},  # beside whatever else runs here
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,

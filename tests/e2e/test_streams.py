@@ -19,6 +19,7 @@ MILLION = 1_000_000
 RATE_PPS = 150_000  # what this machine's softirqs carry to the other node without a loss
 SIZE = 1_000
 SAMPLE = 20_000
+NUMBER = slice(6, 14)  # of the payload: the first multiple of eight behind 42 bytes of headers
 
 
 @pytest.fixture
@@ -55,13 +56,16 @@ def test_a_million_packets_of_nobody_special(studio: Studio, cluster: Cluster, w
     lost = backlog_drops()
     with (
         witness(cluster, 2, way.port) as seen,
-        studio.running(manifest, sender_pod(studio.product, "camera", COUNT=MILLION, SIZE=SIZE)),
+        studio.running(manifest, sender_pod(studio.product, "camera", COUNT=MILLION, SIZE=SIZE, STAY=60)),
     ):
         told = studio.wait_said("camera", "sent", 60)
         assert (told["sent"], told["packets"]) == (MILLION, MILLION)
         assert backlog_drops() == lost, "a queue of this machine overflowed; the counts would not add up"
         wait_for("all of them at node2", lambda: seen.passed() == {way.port: MILLION}, 5)
         assert studio.wait_said("camera", "ring")["queue"] == 2
+        found = studio.wait_stream("camera", "Ready")
+        shown = {key: found["status"].get(key) for key in ("node", "interface", "queue", "bindMode")}
+        assert shown == {"node": "node1", "interface": "eth1", "queue": 2, "bindMode": "Copy"}
     check_sample(cluster, sample)
 
 
@@ -74,7 +78,7 @@ def check_sample(cluster: Cluster, sample: Path) -> None:
     assert {tuple(row[:-1]) for row in rows} == {
         (one.mac, two.mac, one.address, two.address, "17", "46", "6004", "5004", str(SIZE + 8)),
     }
-    numbers = [int.from_bytes(bytes.fromhex(row[-1])[:8], "little") for row in rows]
+    numbers = [int.from_bytes(bytes.fromhex(row[-1])[NUMBER], "little") for row in rows]
     assert numbers == list(range(SAMPLE))
 
 
