@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,9 @@ class Place:
             NODE, instance=instance, kubelet=self.root, cdi=self.root / "cdi", config=self.root / "streams.json"
         )
 
-    def start(self, keeper: FakeKeeper, instance: str = "a") -> tuple[Driver, KubeletSide]:
+    def start(self, keeper: FakeKeeper, instance: str = "a", frames_bytes: int = 0) -> tuple[Driver, KubeletSide]:
         driver = Driver(
-            self.settings(instance),
+            replace(self.settings(instance), frames_bytes=frames_bytes),
             make_keeper=lambda: keeper,
             make_api=lambda: self.api,
             observe=lambda names: {name: self.cards[name] for name in names if name in self.cards},
@@ -259,6 +259,19 @@ def test_one_ring_of_two_that_cannot_be_had_gives_the_other_back(node: Node) -> 
     assert [each.device_name for each in node.kubelet.prepare().devices] == ["eth1-tx1", "eth1-tx2"]
 
 
+def test_rings_that_would_not_fit_into_the_container_s_memory_are_refused(place: Place) -> None:
+    """Frames are charged to the driver: whoever asks for the largest rings must not have it killed."""
+    keeper = FakeKeeper()
+    _, kubelet = place.start(keeper, frames_bytes=20 << 20)
+    assert kubelet.prepare().error == ""
+    keeper.change("uid-1/ring", umem_bytes=16 << 20)
+    place.claim("cam2", "uid-2", "eth1-tx2")
+    answer = kubelet.prepare("cam2", "uid-2", timeout_s=4)
+    assert "its frames take 16 MiB, rings of this node 16 MiB of 20 MiB" in answer.error
+    assert kubelet.unprepare().error == ""
+    assert kubelet.prepare("cam2", "uid-2").error == ""
+
+
 def test_a_full_disk_is_an_error_and_no_lost_queue(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -340,7 +353,8 @@ def test_a_newer_process_takes_over_without_a_moment_in_which_kubelet_has_nobody
     new, newer = place.start(new_keeper, "b")
     newer.info()
     assert place.settings("a").registration_socket.exists()
-    eventually(lambda: place.settings("b").registration_socket.exists() and (place.settings("a").plugin / "handover").exists())
+    assert place.settings("b").registration_socket.exists()
+    eventually(lambda: (place.settings("a").plugin / "handover").exists() or not old.snapshot.acting)
     old._changed()  # the real process hears of the file by a signal
     assert newer.prepare() == first, "who waits for the node's lock answers once it has it"
     assert not old.snapshot.acting
@@ -432,6 +446,10 @@ def test_sockets_of_two_pods_differ_and_fit_into_their_107_bytes() -> None:
     one, other = read_settings(environment), read_settings({**environment, "POD_UID": "aaaaaaaa-6a5b"})
     assert one.plugin_socket != other.plugin_socket
     assert all(len(os.fspath(each)) < 107 for each in (one.plugin_socket, one.registration_socket))
+    assert (one.frames_bytes, read_settings({**environment, "SPILLWAY_MEMORY_LIMIT": str(1 << 30)}).frames_bytes) == (
+        0,
+        864 << 20,
+    )
     assert sorted(map(str, one.node_addresses)) == ["10.0.0.7", "fd00::7"]
 
 

@@ -8,6 +8,7 @@ Environment
     SPILLWAY_KUBELET_DIR           kubelet's directory on the host, default /var/lib/kubelet
     SPILLWAY_CDI_DIR               where containerd looks for CDI files, default /var/run/cdi
     SPILLWAY_STREAMS_METRICS_PORT  default 9466; 0: no server. /metrics, /healthz, /readyz
+    SPILLWAY_MEMORY_LIMIT          the container's limits.memory in bytes (resourceFieldRef): rings that do not fit are refused
 
 Mounts, all hostPath and writable; the first two at the same path inside and outside: kubelet and containerd are told paths
     <kubelet dir>/plugins/tx-queue.spillway.dev   DirectoryOrCreate: lock, sockets, checkpoints, one directory a claim

@@ -45,6 +45,11 @@ class RingRecord:
     queue: int
     parameters: RingParameters
 
+    @property
+    def frames_bytes(self) -> int:
+        """Memory that its frames take: twice as many as the ring has slots."""
+        return 2 * self.parameters.ring.descriptors * self.parameters.ring.frame_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimRecord:

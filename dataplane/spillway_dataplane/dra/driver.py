@@ -142,6 +142,7 @@ class Driver:
             make_api=self._make_api,
             grants=lambda: offering.grants,
             hindrance=offering.hindrance,
+            frames_bytes=self._settings.frames_bytes,
             tell=self._changed,
         )
         claims.recover()

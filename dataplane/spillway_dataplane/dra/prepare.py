@@ -32,7 +32,8 @@ class Claims:
     """All claims of this node. Any thread may call; calls for one claim take turns.
 
     grants: what may be handed out now. hindrance: why a ring must not be bound on (interface, queue) yet; empty when it may.
-    tell: called when the set of claims, or what is known of one, changed.
+    frames_bytes: what the frames of all rings may take together, 0 for any. tell: called when the set of claims, or what is known
+    of one, changed.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Claims:
         make_api: MakeApi,
         grants: Callable[[], Grants],
         hindrance: Callable[[str, int], str],
+        frames_bytes: int = 0,
         tell: Callable[[], None],
     ) -> None:
         self._node_name, self._keeper, self._checkpoints, self._make_api = node_name, keeper, checkpoints, make_api
         self._grants, self._hindrance, self._tell = grants, hindrance, tell
+        self._frames_bytes = frames_bytes
         self._turns = Turns()
         self._prepared: dict[str, ClaimRecord] = {}
         self._failed: dict[str, Report] = {}
@@ -191,9 +194,17 @@ class Claims:
         """
         order = self._order(record, ring)
         known = read_record(order.directory) is not None or order.key in {each.key for each in self._keeper.statuses()}
-        if not known and (reason := self._hindrance(ring.interface, ring.queue)):
+        if not known and (reason := self._hindrance(ring.interface, ring.queue) or self._no_room(ring)):
             raise Transient(operation=f"open a ring on {ring.interface} queue {ring.queue}", detail=reason)
         self._keeper.open(order)
+
+    def _no_room(self, ring: RingRecord) -> str:
+        """Whoever claims the most must not have this process killed for its memory: return why a ring does not fit."""
+        used = sum(each.umem_bytes for each in self._keeper.statuses())
+        if not self._frames_bytes or used + ring.frames_bytes <= self._frames_bytes:
+            return ""
+        mebibytes = [f"{each >> 20} MiB" for each in (ring.frames_bytes, used, self._frames_bytes)]
+        return "its frames take {}, rings of this node {} of {} (chart value streams.resources.limits.memory)".format(*mebibytes)
 
     def _order(self, record: ClaimRecord, ring: RingRecord) -> RingOrder:
         directory = self._checkpoints.make_directory(record, ring)

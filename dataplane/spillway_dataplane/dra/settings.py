@@ -14,6 +14,7 @@ DEFAULT_KUBELET = Path("/var/lib/kubelet")
 DEFAULT_CDI = Path("/var/run/cdi")
 DEFAULT_CONFIG = Path("/etc/spillway/streams.json")
 DEFAULT_METRICS_PORT = 9466
+OWN_BYTES = 160 << 20  # of the container's limit for the process itself
 INSTANCE_LETTERS = 8  # of the pod's uid: a socket's path ends at 107 bytes, and some kubelet directories are long
 
 
@@ -21,7 +22,8 @@ INSTANCE_LETTERS = 8  # of the pod's uid: a socket's path ends at 107 bytes, and
 class StreamSettings:
     """kubelet, cdi: directories of the host, at the same path here. metrics_port 0: no server.
 
-    instance: letters and digits that tell two pods of one node apart.
+    instance: letters and digits that tell two pods of one node apart. frames_bytes: memory that the frames of all rings may take
+    together; 0: as much as they ask for.
     """
 
     node_name: str
@@ -31,6 +33,7 @@ class StreamSettings:
     cdi: Path = DEFAULT_CDI
     config: Path = DEFAULT_CONFIG
     metrics_port: int = DEFAULT_METRICS_PORT
+    frames_bytes: int = 0
 
     @property
     def plugin(self) -> Path:
@@ -56,6 +59,7 @@ class StreamSettings:
 def read_settings(environment: Mapping[str, str]) -> StreamSettings:
     """Read what the DaemonSet sets. Raises KeyError without NODE_NAME, ValueError for what cannot be read."""
     addresses = environment.get("NODE_IP", "").split(",")
+    limit_bytes = int(environment.get("SPILLWAY_MEMORY_LIMIT", 0))
     letters = "".join(each for each in environment.get("POD_UID", "") if each.isalnum())
     return StreamSettings(
         node_name=environment["NODE_NAME"],
@@ -65,4 +69,5 @@ def read_settings(environment: Mapping[str, str]) -> StreamSettings:
         cdi=Path(environment.get("SPILLWAY_CDI_DIR", DEFAULT_CDI)),
         config=Path(environment.get("SPILLWAY_STREAMS_CONFIG", DEFAULT_CONFIG)),
         metrics_port=int(environment.get("SPILLWAY_STREAMS_METRICS_PORT", DEFAULT_METRICS_PORT)),
+        frames_bytes=max(1, limit_bytes - OWN_BYTES) if limit_bytes else 0,
     )

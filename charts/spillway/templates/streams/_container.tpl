@@ -13,6 +13,8 @@
     - {name: SPILLWAY_STREAMS_CONFIG, value: /etc/spillway/streams.json}
     - {name: SPILLWAY_KUBELET_DIR, value: {{ .Values.kubeletDir }}}
     - {name: SPILLWAY_STREAMS_METRICS_PORT, value: {{ .Values.streams.metricsPort | quote }}}
+    # Rings whose frames do not fit beside the others are refused, before the kernel has to kill somebody.
+    - {name: SPILLWAY_MEMORY_LIMIT, valueFrom: {resourceFieldRef: {resource: limits.memory}}}
   startupProbe:
     httpGet: {path: /healthz, port: {{ .Values.streams.metricsPort }}}
     periodSeconds: 1
