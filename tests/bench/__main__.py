@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import agent, drop, ready, tx
+from tests.bench import agent, drop, ready, tx, video
 from tests.bench.rows import Row, write_json
 
 ROWS: dict[str, Callable[[], Row]] = {
@@ -22,6 +22,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "tx-python": tx.tx_python,
     "tx-syscalls": tx.tx_syscalls,
     "tx-pacing": tx.tx_pacing,
+    "tx-video": video.tx_video,
 }
 RESULT = Path("build/bench.json")
 
