@@ -11,4 +11,4 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 checks = sorted(str(path) for path in HERE.glob("check_*.py"))
-sys.exit(pytest.main(["-v", "--no-header", "--tb=short", "--color=no", "-c", str(HERE / "pytest.ini"), *checks]))
+sys.exit(pytest.main(["-v", *sys.argv[1:], "--no-header", "--tb=short", "--color=no", "-c", str(HERE / "pytest.ini"), *checks]))

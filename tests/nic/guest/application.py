@@ -9,23 +9,26 @@ import sys
 
 import numpy
 
-from spillway_stream import connect
+from spillway_stream import Ring, connect
 from tests.nic.guest.numbered import BODY_BYTES
 
+REST = numpy.arange(BODY_BYTES - 4)
+PATIENCE_S = 30.0
 
-def send_all(path: str, count: int) -> None:
-    shape = numpy.arange(BODY_BYTES - 4)
-    with connect(path, timeout_s=30) as ring:
-        assert ring.facts.zero_copy, "the ring is a copying one"
-        for first in range(0, count, ring.facts.batch):
-            numbers = numpy.arange(first, min(first + ring.facts.batch, count))
-            block = ring.reserve(len(numbers), timeout_s=20)
-            ring.payload[block, :4] = numbers.astype(">u4").view(numpy.uint8).reshape(-1, 4)
-            ring.payload[block, 4:BODY_BYTES] = (numbers[:, None] + shape) & 0xFF
-            ring.send(size=BODY_BYTES)
-        assert ring.drain(20.0) == 0
-        print(ring.stats.packets)
+
+def send(ring: Ring, numbers: range) -> None:
+    """Send packets, batch by batch, and wait until the card is done with them."""
+    for first in numbers[:: ring.facts.batch]:
+        batch = numpy.arange(first, min(first + ring.facts.batch, numbers.stop))
+        block = ring.reserve(len(batch), timeout_s=PATIENCE_S)
+        ring.payload[block, :4] = batch.astype(">u4").view(numpy.uint8).reshape(-1, 4)
+        ring.payload[block, 4:BODY_BYTES] = (batch[:, None] + REST) & 0xFF
+        ring.send(size=BODY_BYTES)
+    assert ring.drain(PATIENCE_S) == 0
 
 
 if __name__ == "__main__":
-    send_all(sys.argv[1], int(sys.argv[2]))
+    with connect(sys.argv[1], timeout_s=PATIENCE_S) as taken:
+        assert taken.facts.zero_copy, "the ring is a copying one"
+        send(taken, range(int(sys.argv[2])))
+        print(taken.stats.packets)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
@@ -15,8 +16,10 @@ from spillway_crds.errors import Conflict, NotSupported
 from spillway_crds.streams import BindMode, Flow, RingParameters, RingSize
 from spillway_dataplane.kernel.cards import received_packets
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingOrder
-from tests.nic.guest.cable import FAR_ADDRESS, Cable
+from spillway_dataplane.stream.model import RingOrder, RingStatus
+from spillway_stream import LinkState, connect
+from tests.nic.guest.application import send
+from tests.nic.guest.cable import FAR_ADDRESS, Cable, run
 
 FRAMES = 1000
 NOBODY = 65534
@@ -98,3 +101,61 @@ def test_a_queue_that_another_ring_has_is_a_conflict(native: Cable, keeper: Ring
     keeper.open(order(native, 3, BindMode.ZERO_COPY))
     with pytest.raises(Conflict, match="studio/cam"):
         keeper.open(order(native, 3, BindMode.ZERO_COPY, "other"))
+
+
+def test_a_table_that_is_put_back_ends_zero_copy_and_taken_out_again_begins_it(native: Cable, keeper: RingKeeper) -> None:
+    native.spread_over(0, 1, 2)
+    keeper.open(order(native, 3, BindMode.ZERO_COPY))
+    native.spread_over(0, 1, 2, 3)
+    ended = until(keeper, lambda status: status.bind_mode is None)
+    assert "the RSS table spreads to queue 3" in ended.reason
+    native.spread_over(0, 1, 2)
+    assert until(keeper, lambda status: status.bind_mode is BindMode.ZERO_COPY).completed
+
+
+def test_where_it_was_only_preferred_a_copy_takes_over(native: Cable, keeper: RingKeeper) -> None:
+    native.spread_over(0, 1, 2)
+    assert keeper.open(order(native, 3, BindMode.PREFER)).bind_mode is BindMode.ZERO_COPY
+    native.spread_over(0, 1, 2, 3)
+    copies = until(keeper, lambda status: status.bind_mode is BindMode.COPY)
+    assert "the RSS table spreads to queue 3" in copies.bind_note
+
+
+def down_and_up(cable: Cable) -> None:
+    run("ip", "link", "set", cable.ifname, "down")
+    run("ip", "link", "set", cable.ifname, "up")
+
+
+def new_ring_sizes(cable: Cable) -> None:
+    """igb takes all its queues down and up for it."""
+    if cable.driver == "igb":
+        cable.ethtool("-G", "tx", "512")
+
+
+@pytest.mark.parametrize("disturb", [down_and_up, new_ring_sizes])
+def test_a_ring_goes_on_behind_a_card_that_was_reset(native: Cable, keeper: RingKeeper, disturb: Callable[[Cable], None]) -> None:
+    native.spread_over(0, 1, 2)
+    wanted = order(native, 3, BindMode.ZERO_COPY)
+    keeper.open(wanted)
+    far = native.listen_far()
+    with connect(str(wanted.directory / "ring.sock"), timeout_s=30) as ring:
+        send(ring, range(200))
+        disturb(native)
+        native.wait_for_carrier()
+        wait_for(lambda: ring.facts.state is LinkState.READY)
+        send(ring, range(200, 400))
+    assert far.numbers(400) == list(range(400))
+    assert keeper.statuses()[0].bind_mode is BindMode.ZERO_COPY
+
+
+def until(keeper: RingKeeper, wanted: Callable[[RingStatus], bool]) -> RingStatus:
+    """The one ring's status, once it is as wanted."""
+    wait_for(lambda: wanted(keeper.statuses()[0]), keeper.statuses)
+    return keeper.statuses()[0]
+
+
+def wait_for(probe: Callable[[], bool], said: Callable[[], object] = lambda: "") -> None:
+    ends = time.monotonic() + 60
+    while not probe():
+        assert time.monotonic() < ends, said()
+        time.sleep(0.2)
