@@ -11,7 +11,7 @@ NO_ADDRESS = "not an IPv4 or IPv6 address"
 NOT_OUTSIDE = "neither the unspecified nor a loopback address"
 NO_SENDER = "a source is one host's address"
 ONE_FAMILY = "must be of one family"
-ONE_RATE = "say exactly one of packetsPerSecond, bitsPerSecond"
+ONE_RATE = "say exactly one of packetsPerSecond, bitsPerSecond, profile"
 
 
 def stream(*without: str, **fields: object) -> Manifest:
@@ -203,6 +203,206 @@ ADDRESSES = (
     ),
 )
 
+PICTURE = {"widthPixels": 1920, "heightPixels": 1080, "exactFrameRate": "50", "pattern": "ColorBars"}
+LEG = {"interface": "eth2", "flow": FLOW}
+NO_FILE = "a path inside the volume"
+WHOLE_OCTETS = "lines of whole octets"
+ONE_VOLUME = "say exactly one of persistentVolumeClaim, configMap"
+
+
+def video(*without: str, **fields: object) -> Manifest:
+    whole = PICTURE | fields
+    return stream(source={"video": {key: value for key, value in whole.items() if key not in without}})
+
+
+def clip(*without: str, **fields: object) -> Manifest:
+    return video("pattern", *without, **{"file": "clip.raw", "volume": {"persistentVolumeClaim": "clips"}, **fields})
+
+
+def capture(*without: str, **fields: object) -> Manifest:
+    whole = {"file": "flood.pcap", "volume": {"configMap": "captures"}} | fields
+    return stream(source={"pcap": {key: value for key, value in whole.items() if key not in without}})
+
+
+def clip_volume(**fields: object) -> Manifest:
+    return clip(volume=fields)
+
+
+def capture_volume(**fields: object) -> Manifest:
+    return capture(volume=fields)
+
+
+def leg(*without: str, **fields: object) -> Manifest:
+    whole = LEG | fields
+    return video(legs=[{key: value for key, value in whole.items() if key not in without}])
+
+
+def of_video(**fields: object) -> Manifest:
+    return stream(source={"video": PICTURE}, **fields)
+
+
+VIDEO, PCAP = "spec.source.video", "spec.source.pcap"
+SOURCES = (
+    Constraint("video-field", video(), video(width=1), f"{VIDEO}.width", UNKNOWN),
+    Constraint("pcap-field", capture(), capture(rate=1), f"{PCAP}.rate", UNKNOWN),
+    Constraint("leg-field", leg(), leg(queue=1), f"{VIDEO}.legs[0].queue", UNKNOWN),
+    Constraint("volume-field", clip(), clip_volume(hostPath="/"), f"{VIDEO}.volume.hostPath", UNKNOWN),
+    Constraint("clock-field", of_video(clock={}), of_video(clock={"domain": 1}), "spec.clock.domain", UNKNOWN),
+    Constraint("two-sources", video(), stream(source={"video": PICTURE, "application": {}}), "spec.source", "say exactly one of"),
+    Constraint("width-required", video(), video("widthPixels"), f"{VIDEO}.widthPixels", REQUIRED),
+    Constraint("height-required", video(), video("heightPixels"), f"{VIDEO}.heightPixels", REQUIRED),
+    Constraint("rate-required", video(), video("exactFrameRate"), f"{VIDEO}.exactFrameRate", REQUIRED),
+    Constraint("pcap-file-required", capture(), capture("file"), f"{PCAP}.file", REQUIRED),
+    Constraint("pcap-volume-required", capture(), capture("volume"), f"{PCAP}.volume", REQUIRED),
+    Constraint("leg-interface-required", leg(), leg("interface"), f"{VIDEO}.legs[0].interface", REQUIRED),
+    Constraint("leg-flow-required", leg(), leg("flow"), f"{VIDEO}.legs[0].flow", REQUIRED),
+    Constraint("standard", video(standard="ST2110-20"), video(standard="ST2022-6"), f"{VIDEO}.standard", SUPPORTED),
+    Constraint("sampling", video(sampling="RGB"), video(sampling="YCbCr-4:2:0"), f"{VIDEO}.sampling", SUPPORTED),
+    Constraint("pattern", video(pattern="Ramp"), video(pattern="Bars"), f"{VIDEO}.pattern", SUPPORTED),
+    Constraint(
+        "clock-source", of_video(clock={"source": "PTP"}), of_video(clock={"source": "NTP"}), "spec.clock.source", SUPPORTED
+    ),
+    Constraint(
+        "profile",
+        of_video(pacing={"profile": "ST2110-21-Wide"}),
+        of_video(pacing={"profile": "Wide"}),
+        "spec.pacing.profile",
+        SUPPORTED,
+    ),
+    Constraint(
+        "profile-and-rate",
+        of_video(pacing={"profile": "ST2110-21-Wide"}),
+        of_video(pacing={"profile": "ST2110-21-Wide", "packetsPerSecond": 1}),
+        "spec.pacing",
+        ONE_RATE,
+    ),
+    *_bounds(
+        "width",
+        f"{VIDEO}.widthPixels",
+        (video(widthPixels=2), video(widthPixels=0)),
+        (video(widthPixels=32766), video(widthPixels=32768)),
+    ),
+    *_bounds(
+        "height",
+        f"{VIDEO}.heightPixels",
+        (video(heightPixels=1), video(heightPixels=0)),
+        (video(heightPixels=32767), video(heightPixels=32768)),
+    ),
+    *_bounds("depth", f"{VIDEO}.depthBits", (video(depthBits=8), video(depthBits=7)), (video(depthBits=12), video(depthBits=13))),
+    *_bounds(
+        "payload-type",
+        f"{VIDEO}.payloadType",
+        (video(payloadType=96), video(payloadType=95)),
+        (video(payloadType=127), video(payloadType=128)),
+    ),
+    *_bounds(
+        "ptp-domain",
+        "spec.clock.ptpDomain",
+        (of_video(clock={"ptpDomain": 0}), of_video(clock={"ptpDomain": -1})),
+        (of_video(clock={"ptpDomain": 127}), of_video(clock={"ptpDomain": 128})),
+    ),
+    *_bounds("cpu", "spec.cpu", (of_video(cpu=0), of_video(cpu=-1)), (of_video(cpu=4095), of_video(cpu=4096))),
+    Constraint("depth-steps", video(depthBits=10), video(depthBits=9), f"{VIDEO}.depthBits", "one of 8, 10, 12"),
+    Constraint("legs-least", leg(), video(legs=[]), f"{VIDEO}.legs", "should have at least 1 items"),
+    Constraint("legs-most", leg(), video(legs=[LEG, LEG]), f"{VIDEO}.legs", "must have at most 1 item"),
+    Constraint(
+        "rate-shape", video(exactFrameRate="60000/1001"), video(exactFrameRate="59.94"), f"{VIDEO}.exactFrameRate", "not a rate"
+    ),
+    Constraint("rate-zero", video(exactFrameRate="1"), video(exactFrameRate="0"), f"{VIDEO}.exactFrameRate", "not a rate"),
+    Constraint(
+        "rate-15",
+        video(exactFrameRate="1000000/1000001"),
+        video(exactFrameRate="1000000/10000011"),
+        f"{VIDEO}.exactFrameRate",
+        "Too long",
+    ),
+    Constraint("speed-shape", capture(speed="0.5"), capture(speed="0.0"), f"{PCAP}.speed", "not a factor"),
+    Constraint("speed-13", capture(speed="123456.123456"), capture(speed="123456.1234567"), f"{PCAP}.speed", "Too long"),
+    Constraint("pattern-or-file", video(), video("pattern"), VIDEO, "say exactly one of pattern, file"),
+    Constraint("pattern-and-file", clip(), video(file="f", volume={"configMap": "c"}), VIDEO, "say exactly one of pattern, file"),
+    Constraint("file-needs-volume", clip(), clip("volume"), f"{VIDEO}.volume", "a file needs a volume"),
+    Constraint("pattern-no-volume", video(), video(volume={"configMap": "c"}), f"{VIDEO}.volume", "a file needs a volume"),
+    Constraint("width-422", video(widthPixels=1922), video(widthPixels=1921), f"{VIDEO}.widthPixels", WHOLE_OCTETS),
+    Constraint(
+        "width-444-10",
+        video(sampling="RGB", widthPixels=1924),
+        video(sampling="RGB", widthPixels=1922),
+        f"{VIDEO}.widthPixels",
+        WHOLE_OCTETS,
+    ),
+    Constraint(
+        "width-444-12",
+        video(sampling="RGB", depthBits=12, widthPixels=1922),
+        video(sampling="RGB", depthBits=12, widthPixels=1921),
+        f"{VIDEO}.widthPixels",
+        WHOLE_OCTETS,
+    ),
+    Constraint(
+        "width-444-8",
+        video(sampling="RGB", depthBits=8, widthPixels=1921),
+        video(depthBits=8, widthPixels=1921),
+        f"{VIDEO}.widthPixels",
+        WHOLE_OCTETS,
+    ),
+    Constraint(
+        "interlaced",
+        video(interlaced=True),
+        video(interlaced=True, heightPixels=1081),
+        f"{VIDEO}.heightPixels",
+        "even number of lines",
+    ),
+    Constraint("file-relative", clip(file="a/clip.raw"), clip(file="/etc/passwd"), f"{VIDEO}.file", NO_FILE),
+    Constraint("file-inside", clip(file="a/..b"), clip(file="a/../../b"), f"{VIDEO}.file", NO_FILE),
+    Constraint("file-empty", clip(file="c"), clip(file=""), f"{VIDEO}.file", NO_FILE),
+    Constraint("file-1024", clip(file="c" * 1024), clip(file="c" * 1025), f"{VIDEO}.file", "Too long"),
+    Constraint("pcap-inside", capture(file="a.pcap"), capture(file="../a.pcap"), f"{PCAP}.file", NO_FILE),
+    Constraint("pcap-1024", capture(file="c" * 1024), capture(file="c" * 1025), f"{PCAP}.file", "Too long"),
+    Constraint("volume-one", clip(), clip_volume(), f"{VIDEO}.volume", ONE_VOLUME),
+    Constraint(
+        "volume-both",
+        clip_volume(configMap="c"),
+        clip_volume(configMap="c", persistentVolumeClaim="c"),
+        f"{VIDEO}.volume",
+        ONE_VOLUME,
+    ),
+    Constraint("pcap-volume-one", capture(), capture_volume(), f"{PCAP}.volume", ONE_VOLUME),
+    *(
+        Constraint(f"{name}-{field}-{what}", volume(**{field: good}), volume(**{field: bad}), f"{path}.volume.{field}", words)
+        for name, volume, path in (("clip", clip_volume, VIDEO), ("capture", capture_volume, PCAP))
+        for field in ("persistentVolumeClaim", "configMap")
+        for what, good, bad, words in (("name", "a.b-c", "A_b", "should match"), ("253", "c" * 253, "c" * 254, "Too long"))
+    ),
+    Constraint(
+        "selector-of-application",
+        of_video(nodeSelector={}),
+        stream(nodeSelector={}),
+        "spec.nodeSelector",
+        "an application's pod has a selector of its own",
+    ),
+    Constraint("cpu-of-application", of_video(cpu=1), stream(cpu=1), "spec.cpu", "an application chooses its core itself"),
+    Constraint(
+        "clock-of-capture",
+        of_video(clock={}),
+        stream(source=capture()["spec"]["source"], clock={}),
+        "spec.clock",
+        "only video is aligned to a clock",
+    ),
+    Constraint(
+        "video-by-rate",
+        of_video(pacing={"profile": "ST2110-21-Wide"}),
+        of_video(pacing={"packetsPerSecond": 1}),
+        "spec.pacing",
+        "video is paced by a profile",
+    ),
+    Constraint(
+        "application-by-profile",
+        pacing(bitsPerSecond=1000),
+        pacing(profile="ST2110-21-Wide"),
+        "spec.pacing",
+        "video is paced by a profile",
+    ),
+)
+
 CONSTRAINTS = tuple(
-    replace(each, id=f"stream-{each.id.removeprefix('stream-')}") for each in (*FIELDS, *CHOICES, *NUMBERS, *ADDRESSES)
+    replace(each, id=f"stream-{each.id.removeprefix('stream-')}") for each in (*FIELDS, *CHOICES, *NUMBERS, *ADDRESSES, *SOURCES)
 )

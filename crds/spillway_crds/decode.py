@@ -68,14 +68,15 @@ def checked(field: Field, raw: Any, path: str) -> Any:
 
 def _spec(spec: Mapping[str, Any]) -> FilterSpec:
     return FilterSpec(
-        node_selector=_selector(spec["nodeSelector"]),
+        node_selector=decode_selector(spec["nodeSelector"]),
         content=_content(spec),
         mode=Mode(spec["mode"]),
         suspend=spec["suspend"],
     )
 
 
-def _selector(raw: Mapping[str, Any]) -> NodeSelector:
+def decode_selector(raw: Mapping[str, Any]) -> NodeSelector:
+    """A label selector that was checked."""
     expressions = (
         SelectorExpression(each["key"], each["operator"], tuple(each.get("values", ())))
         for each in raw.get("matchExpressions", ())

@@ -156,7 +156,7 @@ class StreamClock:
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """A BypassStream's spec. tx_queue None: any that may be granted. node_selector: of built-in sources only."""
+    """A BypassStream's spec. tx_queue None: any that may be granted. node_selector, cpu: of built-in sources only."""
 
     interface: str
     parameters: RingParameters
@@ -164,6 +164,7 @@ class StreamSpec:
     tx_queue: int | None = None
     node_selector: NodeSelector | None = None
     clock: StreamClock = field(default_factory=StreamClock)
+    cpu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

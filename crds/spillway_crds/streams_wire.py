@@ -6,18 +6,38 @@ Strict in what is read, canonical in what is written.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from ipaddress import ip_address
 from typing import Any
 
 from spillway_crds import names
-from spillway_crds.decode import checked
+from spillway_crds.decode import checked, decode_selector
 from spillway_crds.encode import without_empty
 from spillway_crds.errors import InvalidIntent
 from spillway_crds.manifests import manifest_problems
-from spillway_crds.schema.bypassstream import ANY_QUEUE, SPEC
+from spillway_crds.schema.bypassstream import SPEC
 from spillway_crds.schema.fields import Record, Text
 from spillway_crds.schema.ring import PARAMETER_FIELDS
-from spillway_crds.streams import BindMode, BypassStream, Flow, Pacing, RingParameters, RingSize, StreamSpec, VlanTag
+from spillway_crds.schema.sources import ANY_QUEUE
+from spillway_crds.streams import (
+    ApplicationSource,
+    BindMode,
+    BypassStream,
+    ClockSource,
+    FileVolume,
+    Flow,
+    Leg,
+    Pacing,
+    PcapSource,
+    RingParameters,
+    RingSize,
+    SenderProfile,
+    Source,
+    StreamClock,
+    StreamSpec,
+    VideoSource,
+    VlanTag,
+)
 from spillway_crds.validate import completed
 
 STREAM_KIND, PARAMETERS_KIND = "BypassStream", "RingParameters"
@@ -62,16 +82,65 @@ def decode_stream(raw: Mapping[str, Any]) -> BypassStream:
 
 
 def _stream_spec(spec: Mapping[str, Any]) -> StreamSpec:
-    queue = spec["txQueue"]
     return StreamSpec(
         interface=spec["interface"],
         parameters=decode_ring_fields(spec),
-        tx_queue=None if queue == ANY_QUEUE else queue,
+        source=_source(spec["source"]),
+        tx_queue=_queue(spec),
+        node_selector=decode_selector(spec["nodeSelector"]) if "nodeSelector" in spec else None,
+        clock=StreamClock(ClockSource(spec["clock"]["source"]), spec["clock"]["ptpDomain"]) if "clock" in spec else StreamClock(),
+        cpu=spec.get("cpu"),
     )
 
 
+def _queue(raw: Mapping[str, Any]) -> int | None:
+    return None if raw["txQueue"] == ANY_QUEUE else raw["txQueue"]
+
+
+def _source(raw: Mapping[str, Any]) -> Source:
+    if "video" in raw:
+        return _video(raw["video"])
+    if "pcap" in raw:
+        return _pcap(raw["pcap"])
+    return ApplicationSource()
+
+
+def _video(raw: Mapping[str, Any]) -> VideoSource:
+    return VideoSource(
+        width_pixels=raw["widthPixels"],
+        height_pixels=raw["heightPixels"],
+        exact_frame_rate=Fraction(raw["exactFrameRate"]),
+        sampling=raw["sampling"],
+        depth_bits=raw["depthBits"],
+        interlaced=raw["interlaced"],
+        pattern=raw.get("pattern", ""),
+        file=raw.get("file", ""),
+        volume=_volume(raw["volume"]) if "volume" in raw else None,
+        loop=raw["loop"],
+        payload_type=raw["payloadType"],
+        legs=tuple(Leg(each["interface"], _decode_flow(each["flow"]), _queue(each)) for each in raw.get("legs", ())),
+    )
+
+
+def _pcap(raw: Mapping[str, Any]) -> PcapSource:
+    return PcapSource(raw["file"], _volume(raw["volume"]), raw["loop"], Fraction(raw["speed"]))
+
+
+def _volume(raw: Mapping[str, Any]) -> FileVolume:
+    return FileVolume(config_map=raw.get("configMap", ""), claim=raw.get("persistentVolumeClaim", ""))
+
+
+def source_document(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What a built-in source is told of its stream: parts of the spec as they stand, with their defaults.
+
+    raw: the spec of a manifest that `decode_stream` accepts.
+    """
+    spec = completed(SPEC, raw)
+    return {key: spec[key] for key in ("source", "pacing", "clock", "cpu") if key in spec}
+
+
 def encode_ring_fields(parameters: RingParameters) -> dict[str, Any]:
-    """The fields that a stream's spec and a claim's parameters share."""
+    """The fields that a stream's spec and a claim's parameters share. A profile is the source's own business."""
     pacing = without_empty(
         {"packetsPerSecond": parameters.pacing.packets_per_second, "bitsPerSecond": parameters.pacing.bits_per_second}
     )
@@ -113,7 +182,8 @@ def decode_ring_fields(checked_fields: Mapping[str, Any]) -> RingParameters:
 
 
 def _decode_pacing(raw: Mapping[str, Any]) -> Pacing:
-    return Pacing(packets_per_second=raw.get("packetsPerSecond"), bits_per_second=raw.get("bitsPerSecond"))
+    profile = SenderProfile(raw["profile"]) if "profile" in raw else None
+    return Pacing(raw.get("packetsPerSecond"), raw.get("bitsPerSecond"), profile)
 
 
 def _decode_flow(raw: Mapping[str, Any]) -> Flow:

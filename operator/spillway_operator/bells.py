@@ -32,6 +32,7 @@ class Bells:
         self.revision = self._queue("revision", concurrency=4)
         self.claim = self._queue("claim", concurrency=4)
         self.stream = self._queue("stream", concurrency=4, min_interval_s=STATUS_INTERVAL_S)
+        self.source = self._queue("source", concurrency=4)
         self.waiting = self._queue("waiting", concurrency=2, min_interval_s=WAITING_INTERVAL_S)
         self.turn = self._queue("turn")
         self.absence = self._queue("absence", concurrency=2)
@@ -48,7 +49,7 @@ class Bells:
 
     def queues(self) -> tuple[WorkQueue, ...]:
         """All of them."""
-        quick = (self.node, self.filter, self.revision, self.turn, self.absence, self.claim, self.stream)
+        quick = (self.node, self.filter, self.revision, self.turn, self.absence, self.claim, self.stream, self.source)
         return (*quick, self.waiting, self.audit, self.peers, self.sweep, self.pods)
 
     def ring_node(self, name: str, after_s: float) -> None:
@@ -75,14 +76,19 @@ class Bells:
         self.pods.ring(ALL, after_s=PODS_AFTER_S)
 
     def ring_streams(self) -> None:
-        """Every stream's claim, and then its status."""
+        """Every stream's claim, its source, and then its status."""
         for name in self._world.streams.names():
             self.claim.ring(name)
+            self.source.ring(name)
             self.stream.ring(name)
 
     def ring_claim(self, name: str, after_s: float) -> None:
         """Ask for a run of one stream's claim later."""
         self.claim.ring(name, after_s=after_s)
+
+    def ring_source(self, name: str, after_s: float) -> None:
+        """Ask for a run of one stream's source pod later."""
+        self.source.ring(name, after_s=after_s)
 
     def ring_stream(self, name: str, after_s: float) -> None:
         """Ask for a run of one stream's status later."""

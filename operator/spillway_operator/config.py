@@ -86,6 +86,7 @@ class Config:
     standby: Standby = field(default_factory=Standby)
     failsafe: Failsafe = field(default_factory=Failsafe)
     grants: tuple[Grant, ...] = ()
+    source_image: tuple[str, str] | None = None  # what built-in sources run, and its pull policy
 
 
 def read_config(path: Path) -> Config:
@@ -117,6 +118,7 @@ def decode_config(raw: Any) -> Config:
         Standby(selector=standby.selector("nodeSelector", LINUX), attach=standby.flag("attach")),
         _failsafe(top.part("failsafe")),
         streams.grants("grants"),
+        streams.image("sourceImage"),
     )
     for part in (top, disruption, uninstall, standby, streams):
         part.refuse_the_rest()
@@ -167,6 +169,13 @@ def join_endpoint(host: str, port: int) -> str:
     """`address:port`. Raises ValueError if the host is no IP address."""
     parsed = ip_address(host)
     return f"[{parsed}]:{port}" if parsed.version == 6 else f"{parsed}:{port}"
+
+
+def non_empty(text: str) -> str:
+    """Anything but nothing. Raises ValueError."""
+    if not text:
+        raise ValueError("must not be empty")
+    return text
 
 
 def flow_name(text: str) -> str:
@@ -280,6 +289,19 @@ class _Part:
         if len(granted_interfaces(found)) > MAX_RING_INTERFACES:
             self._refuse(key, None, f"names more than {MAX_RING_INTERFACES} interfaces")
         return found
+
+    def image(self, key: str) -> tuple[str, str] | None:
+        """An image's name and its pull policy; None when not given."""
+        if key not in self._left:
+            return None
+        part = self.part(key)
+        name, policy = part.word("name"), part.word("pullPolicy")
+        part.refuse_the_rest()
+        return name, policy
+
+    def word(self, key: str) -> str:
+        """A string that is not empty."""
+        return self._text(key, self._left.pop(key, None), non_empty)
 
     def refuse_the_rest(self) -> None:
         """What nobody asked for is unknown."""

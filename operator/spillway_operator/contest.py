@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from spillway_crds.grants import Grant, granted_queues
+from spillway_crds.streams import VideoSource
 from spillway_operator.stream_sights import ClaimSight, Device, Offer, StreamSight
 
+Seeker = tuple[str, int]  # a stream's name and the number of its wish: its own ring's, then one for each leg
 NOBODY = ""  # the node of a queue that no node offers
 
 
@@ -32,12 +34,15 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What became of one stream's wish.
+    """What became of one stream's wishes, by its first wish or the one that failed.
 
-    granted: queues of its interface that its namespace may have. candidates: what it could use, offered or only granted.
-    device: what it has or may have; None: all of it is taken, by `rivals`. offered: whether any node offers a candidate.
+    interface, queue: of the wish; None is any. granted: queues of that interface that its namespace may have. candidates: what it
+    could use, offered or only granted. device: what it has or may have; None: all of it is taken, by `rivals`. offered: whether
+    any node offers a candidate.
     """
 
+    interface: str = ""
+    queue: int | None = None
     granted: frozenset[int] = frozenset()
     candidates: tuple[Device, ...] = ()
     device: Device | None = None
@@ -60,42 +65,46 @@ class _Contest:
 
     places: Mapping[Device, tuple[str, int]]
     fixed: Mapping[Device, ClaimSight]
-    given: dict[Device, StreamSight] = field(default_factory=dict)
-    wishes: dict[str, tuple[Device, ...]] = field(default_factory=dict)
+    given: dict[Device, Seeker] = field(default_factory=dict)
+    wishes: dict[Seeker, tuple[Device, ...]] = field(default_factory=dict)
 
-    def place(self, stream: StreamSight) -> bool:
-        """Find a queue for one more stream, moving others to another of their choices where that helps.
+    def place(self, newcomer: Seeker) -> bool:
+        """Find a queue for one more wish, moving others to another of their choices where that helps.
 
-        One augmenting path of a bipartite matching: a stream that has a queue never loses it for good.
+        One augmenting path of a bipartite matching: a wish that has a queue never loses it for good.
         """
         came_from: dict[Device, Device | None] = {}
-        seekers: deque[tuple[Device | None, StreamSight]] = deque([(None, stream)])
+        seekers: deque[tuple[Device | None, Seeker]] = deque([(None, newcomer)])
         while seekers:
             left, seeker = seekers.popleft()
-            for device in self.wishes[seeker.name]:
+            for device in self.wishes[seeker]:
                 if device in came_from or device in self.fixed:
                     continue
                 came_from[device] = left
                 if device not in self.given:
-                    self._shift(device, came_from, stream)
+                    self._shift(device, came_from, newcomer)
                     return True
                 seekers.append((device, self.given[device]))
         return False
 
-    def _shift(self, free: Device, came_from: Mapping[Device, Device | None], stream: StreamSight) -> None:
-        """Everybody on the path takes the next queue of it; the first one's is for the stream that came."""
+    def _shift(self, free: Device, came_from: Mapping[Device, Device | None], newcomer: Seeker) -> None:
+        """Everybody on the path takes the next queue of it; the first one's is for whoever came."""
         device = free
         while (left := came_from[device]) is not None:
             self.given[device] = self.given[left]
             device = left
-        self.given[device] = stream
+        self.given[device] = newcomer
+
+    def release(self, stream: str) -> None:
+        """A stream that cannot have all that it needs takes nothing."""
+        self.given = {device: seeker for device, seeker in self.given.items() if seeker[0] != stream}
 
     def rival(self, device: Device) -> Rival:
         """Whoever has a device."""
         interface, queue = self.places[device]
         claim = self.fixed.get(device)
         if claim is None:
-            return Rival(device, interface, queue, "BypassStream", self.given[device].name)
+            return Rival(device, interface, queue, "BypassStream", self.given[device][0])
         if claim.owner_kind == "BypassStream":
             name = f"{claim.namespace}/{claim.owner_name}"
             return Rival(device, interface, queue, "BypassStream", name, allocated=True, pods=claim.holders)
@@ -112,7 +121,7 @@ def settle(streams: Iterable[StreamSight], all_of: Stakes) -> dict[str, Place]:
     for stream in sorted(streams, key=_age):
         if stream.subject is not None:
             found[stream.name] = _place(stream, contest, all_of, own.get(stream.uid))
-    moved = {stream.name: device for device, stream in contest.given.items()}
+    moved = {stream: device for device, (stream, number) in contest.given.items() if number == 0}
     return {name: replace(place, device=moved.get(name, place.device)) for name, place in found.items()}
 
 
@@ -157,17 +166,30 @@ def _said_place(claim: ClaimSight, device: Device) -> tuple[str, int]:
 
 
 def _place(stream: StreamSight, contest: _Contest, all_of: Stakes, own: ClaimSight | None) -> Place:
+    wishes = [_wish(stream.namespace, interface, queue, contest, all_of) for interface, queue in wishes_of(stream)]
+    if own is not None:
+        return replace(wishes[0], device=own.devices[0], offered=True)
+    for number, wish in enumerate(wishes):
+        seeker = (stream.name, number)
+        contest.wishes[seeker] = wish.candidates
+        if not contest.place(seeker):
+            contest.release(stream.name)
+            return replace(wish, rivals=tuple(contest.rival(device) for device in wish.candidates))
+    offered = all(wish.offered for wish in wishes)
+    return replace(wishes[0], device=wishes[0].candidates[0], offered=offered)  # which of them, is said at the end
+
+
+def wishes_of(stream: StreamSight) -> tuple[tuple[str, int | None], ...]:
+    """Interface and queue of each ring that a stream needs: its own, then one for each leg. No queue is any."""
     assert stream.subject is not None
     spec = stream.subject.spec
-    granted = granted_queues(all_of.grants, stream.namespace, spec.interface)
-    asked = granted if spec.tx_queue is None else granted & {spec.tx_queue}
-    candidates = tuple(
-        sorted(device for device, (name, queue) in contest.places.items() if name == spec.interface and queue in asked)
-    )
-    contest.wishes[stream.name] = candidates
-    offered = any(device.node != NOBODY for device in candidates)
-    if own is not None:
-        return Place(granted, candidates, own.devices[0], offered=True)
-    if contest.place(stream):
-        return Place(granted, candidates, candidates[0], offered)  # which of them, is said at the end
-    return Place(granted, candidates, None, offered, tuple(contest.rival(device) for device in candidates))
+    legs = spec.source.legs if isinstance(spec.source, VideoSource) else ()
+    return ((spec.interface, spec.tx_queue), *((leg.interface, leg.tx_queue) for leg in legs))
+
+
+def _wish(namespace: str, interface: str, queue: int | None, contest: _Contest, all_of: Stakes) -> Place:
+    granted = granted_queues(all_of.grants, namespace, interface)
+    asked = granted if queue is None else granted & {queue}
+    fitting = (device for device, (name, number) in contest.places.items() if name == interface and number in asked)
+    candidates = tuple(sorted(fitting))
+    return Place(interface, queue, granted, candidates, offered=any(device.node != NOBODY for device in candidates))

@@ -19,6 +19,7 @@ from spillway_operator.nodes import NodeWork
 from spillway_operator.observe import DataplanePods
 from spillway_operator.revisions import RevisionWork
 from spillway_operator.sights import DataplaneSight, FilterSight
+from spillway_operator.sources import SourceWork
 from spillway_operator.stream_changes import StreamChanges
 from spillway_operator.stream_sights import StreamSight
 from spillway_operator.stream_wire import is_about_queues, is_our_slice, key_of, reduce_claim, reduce_slice, reduce_stream
@@ -77,6 +78,7 @@ class Reconciler:
             revision=self._revisions.store,
             turn=TurnGiving(world, bells, turns, herald).give,
             claim=streams.claim,
+            source=SourceWork(api, world, ring=bells.ring_stream, again=bells.ring_source).converge,
             stream=streams.report,
             waiting=PodTelling(api, world, words, bells.ring_waiting).look,
             absence=self.intake.judge_absence,

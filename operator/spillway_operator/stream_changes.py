@@ -28,6 +28,7 @@ class StreamChanges:
             self._work.forget(change.name)
         self._contest_anew()
         self._bells.claim.ring(change.name)  # of a stream that has just gone, too
+        self._bells.source.ring(change.name)
 
     def heed_claim(self, change: Change[ClaimSight]) -> None:
         """Counts concern the claim's own stream; all else may concern everybody."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from spillway_crds.streams import BypassStream
 from spillway_crds.streams_wire import STREAM_KIND
 from spillway_operator.contest import Place, Rival
 from spillway_operator.stream_sights import ClaimSight, StreamSight
@@ -18,6 +17,7 @@ from spillway_operator.stream_wire import says
 
 CONFLICT, INVALID_INTENT, NOT_SUPPORTED = "Conflict", "InvalidIntent", "NotSupported"
 NOT_GRANTED, CLAIM_IN_USE, CLAIM_LEAVING, CLAIM_REFUSED = "QueueNotGranted", "ClaimInUse", "ClaimLeaving", "ClaimRefused"
+SOURCE_REFUSED, SOURCE_WAITS, FINISHED = "SourceRefused", "SourceWaits", "Finished"
 QUEUE_NOT_FOUND, WAITING_FOR_POD, PREPARING, PENDING = "QueueNotFound", "WaitingForPod", "Preparing", "Pending"
 MAX_NAMED = 3
 NOT_SERVED = "this cluster does not serve resource.k8s.io/v1, which hands out transmit queues: Kubernetes 1.34 or later does"
@@ -58,7 +58,7 @@ def plan_claim(stream: StreamSight, claim: ClaimSight | None, place: Place | Non
     if not served:
         return ClaimPlan(Step.KEEP, Obstacle(NOT_SUPPORTED, NOT_SERVED))
     if claim is None:
-        return _without_claim(stream.subject, place)
+        return _without_claim(stream.namespace, place)
     if claim.owner_uid != stream.uid:
         return ClaimPlan(Step.KEEP, _foreign(claim))
     if claim.deleting:
@@ -66,14 +66,13 @@ def plan_claim(stream: StreamSight, claim: ClaimSight | None, place: Place | Non
     return _with_claim(stream, claim, place)
 
 
-def _without_claim(subject: BypassStream, place: Place) -> ClaimPlan:
-    obstacle = _no_place(subject, place)
+def _without_claim(namespace: str, place: Place) -> ClaimPlan:
+    obstacle = _no_place(namespace, place)
     return ClaimPlan(Step.CREATE) if obstacle is None else ClaimPlan(Step.KEEP, obstacle)
 
 
 def _with_claim(stream: StreamSight, claim: ClaimSight, place: Place) -> ClaimPlan:
-    assert stream.subject is not None
-    obstacle = _no_place(stream.subject, place)
+    obstacle = _no_place(stream.namespace, place)
     if not says(claim.spec, stream.wanted):
         return ClaimPlan(Step.KEEP, _in_use(claim)) if claim.held else ClaimPlan(Step.DELETE, obstacle)
     if obstacle is not None and not claim.held:
@@ -81,21 +80,18 @@ def _with_claim(stream: StreamSight, claim: ClaimSight, place: Place) -> ClaimPl
     return ClaimPlan(Step.KEEP, None if claim.held else obstacle)
 
 
-def _no_place(subject: BypassStream, place: Place) -> Obstacle | None:
-    spec = subject.spec
-    wanted = f"queue {spec.tx_queue} of {spec.interface}" if spec.tx_queue is not None else f"a queue of {spec.interface}"
+def _no_place(namespace: str, place: Place) -> Obstacle | None:
+    wanted = f"a queue of {place.interface}" if place.queue is None else f"queue {place.queue} of {place.interface}"
     if not place.candidates:
-        return Obstacle(
-            NOT_GRANTED, f"namespace {subject.namespace} may not have {wanted}; {_granted_words(spec.interface, place)}"
-        )
+        return Obstacle(NOT_GRANTED, f"namespace {namespace} may not have {wanted}; {_granted_words(place)}")
     if place.device is None:
         return Obstacle(CONFLICT, taken(wanted, place.rivals))
     return None
 
 
-def _granted_words(interface: str, place: Place) -> str:
+def _granted_words(place: Place) -> str:
     if not place.granted:
-        return f"the cluster administrator has granted it none of {interface} (chart value streams.grants)"
+        return f"the cluster administrator has granted it none of {place.interface} (chart value streams.grants)"
     return f"granted to it: {', '.join(map(str, sorted(place.granted)))}"
 
 

@@ -10,7 +10,7 @@ from spillway_crds.encode import without_empty
 from spillway_crds.orders import Condition
 from spillway_crds.status_wire import decode_condition, encode_condition
 
-OWN_CONDITIONS = ("Ready", "Progressing")  # what others may add is theirs
+OWN_CONDITIONS = ("Ready", "Progressing", "ClockSynchronized")  # what others may add is theirs
 _TEXTS = {
     "claim": "claim",
     "node": "node",
@@ -18,6 +18,7 @@ _TEXTS = {
     "bind_mode": "bindMode",
     "mac_address": "macAddress",
     "next_hop_mac_address": "nextHopMacAddress",
+    "sdp": "sdp",
 }
 _COUNTS = {
     "packets": "packets",
@@ -43,6 +44,7 @@ class StreamReport:
     bytes: int = 0
     late_packets: int = 0
     packets_per_second: int = 0
+    sdp: str = ""
     conditions: tuple[Condition, ...] = ()
 
     def condition(self, kind: str) -> Condition | None:

@@ -18,7 +18,8 @@ from spillway_operator.stream_report import StreamReport
 class StreamSight:
     """A BypassStream. name: `namespace/name`. created: RFC 3339. subject: None if it could not be decoded: `problem`.
 
-    wanted: the spec of the claim that it asks for. report: its status, as it was written last.
+    wanted: the spec of the claim that it asks for. document: what its built-in source is told; empty for an application's.
+    report: its status, as it was written last.
     """
 
     name: str
@@ -29,12 +30,42 @@ class StreamSight:
     problem: str = ""
     subject: BypassStream | None = None
     wanted: Mapping[str, Any] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict)
     report: StreamReport = field(default_factory=StreamReport)
 
     @property
     def namespace(self) -> str:
         """Its namespace."""
         return self.name.partition("/")[0]
+
+    @property
+    def own_name(self) -> str:
+        """Its name without the namespace."""
+        return self.name.partition("/")[2]
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the operator makes the pod that fills the ring."""
+        return bool(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSight:
+    """The pod of a built-in source. made_of: hash of what it was made of. node: empty until it is scheduled.
+
+    trouble: why it does not run, in Kubernetes' words. reason, message: what the source said when it failed last.
+    """
+
+    name: str
+    uid: str
+    owner_uid: str = ""
+    made_of: str = ""
+    deleting: bool = False
+    phase: str = ""
+    node: str = ""
+    trouble: str = ""
+    reason: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)

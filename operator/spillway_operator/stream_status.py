@@ -7,38 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
 
 from spillway_crds import names
 from spillway_crds.orders import Condition
+from spillway_crds.sdp import LegFacts, SessionFacts, session_description
+from spillway_crds.streams import VideoSource
 from spillway_operator.contest import Place
 from spillway_operator.events import NORMAL, WARNING, Note
 from spillway_operator.stream_plan import (
     CLAIM_REFUSED,
     CONFLICT,
+    FINISHED,
     INVALID_INTENT,
     NOT_GRANTED,
     NOT_SUPPORTED,
     PENDING,
     PREPARING,
     QUEUE_NOT_FOUND,
+    SOURCE_REFUSED,
+    SOURCE_WAITS,
     WAITING_FOR_POD,
     ClaimPlan,
+    Obstacle,
 )
 from spillway_operator.stream_report import StreamReport
-from spillway_operator.stream_sights import ClaimSight, DeviceWord, StreamSight
+from spillway_operator.stream_sights import ClaimSight, DeviceWord, PodSight, StreamSight
 
-READY, PROGRESSING = "Ready", "Progressing"
+READY, PROGRESSING, CLOCK_SYNCHRONIZED = "Ready", "Progressing", "ClockSynchronized"
 MAX_MESSAGE_CHARS = 1000
 SETTLED = "Settled"
-TOLD = frozenset({CONFLICT, INVALID_INTENT, NOT_SUPPORTED, NOT_GRANTED, CLAIM_REFUSED})  # somebody has to act on these
+TOLD = frozenset(
+    {CONFLICT, INVALID_INTENT, NOT_SUPPORTED, NOT_GRANTED, CLAIM_REFUSED, SOURCE_REFUSED}
+)  # somebody has to act on these
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What is known of one stream. claim: of its name, and its own. refusal: what the API server said against the claim.
 
-    missing_crd: name of the kind's CRD while that is gone. now: RFC 3339.
+    now: RFC 3339. pod: of its built-in source; source_obstacle: why there is none.
     """
 
     plan: ClaimPlan
@@ -46,15 +55,43 @@ class Situation:
     claim: ClaimSight | None
     refusal: str = ""
     now: str = ""
+    pod: PodSight | None = None
+    source_obstacle: Obstacle | None = None
 
 
 def plan_stream_report(stream: StreamSight, given: Situation) -> StreamReport:
     """Return the whole status."""
     before = stream.report
-    ready, progressing = _ready(stream, given), _progressing(given)
-    conditions = tuple(_dated(each, before.condition(each.type), given.now) for each in (ready, progressing))
+    found = (_ready(stream, given), _progressing(given), *_clock(given.claim))
+    conditions = tuple(_dated(each, before.condition(each.type), given.now) for each in found)
     bare = StreamReport(generation=stream.generation, claim=_claim_name(given), conditions=conditions)
-    return _with_ring(bare, given.claim)
+    return replace(_with_ring(bare, given.claim), sdp=_sdp(stream, given.claim))
+
+
+def _clock(claim: ClaimSight | None) -> tuple[Condition, ...]:
+    """What a video source found of its clock, as long as it has the ring."""
+    said = _word(claim).condition(CLOCK_SYNCHRONIZED) if claim is not None else None
+    return (said,) if said is not None else ()
+
+
+def _sdp(stream: StreamSight, claim: ClaimSight | None) -> str:
+    """Empty until the node has said from which addresses the packets come."""
+    if claim is None or stream.subject is None or not isinstance(stream.subject.spec.source, VideoSource):
+        return ""
+    words = [claim.words.get(device, DeviceWord()) for device in claim.devices]
+    legs = tuple(leg for word in words if (leg := _leg_facts(word.data)) is not None)
+    if len(legs) != 1 + len(stream.subject.spec.source.legs):
+        return ""
+    synchronized = next((each.status == "True" for each in _clock(claim)), False)
+    return session_description(stream.subject, SessionFacts(legs, traceable=synchronized))
+
+
+def _leg_facts(data: Mapping[str, Any]) -> LegFacts | None:
+    """None for a word that has no address in it."""
+    try:
+        return LegFacts(ip_address(_text(data, "sourceAddress")), _text(data, "mac"))
+    except ValueError:
+        return None
 
 
 def _claim_name(given: Situation) -> str:
@@ -107,18 +144,43 @@ def _count(data: Mapping[str, Any], key: str) -> int:
 
 
 def _ready(stream: StreamSight, given: Situation) -> Condition:
-    obstacle = given.plan.obstacle
-    if obstacle is not None and not obstacle.replacing:
-        return Condition(READY, "False", obstacle.reason, obstacle.message)
-    if given.refusal:
-        return Condition(READY, "False", CLAIM_REFUSED, given.refusal)
-    if given.claim is not None and given.claim.devices:
-        return _allocated(given.claim)
+    claim = given.claim if given.claim is not None and given.claim.devices else None
+    obstacle = _first_obstacle(given, allocated=claim is not None)
     if obstacle is not None:
         return Condition(READY, "False", obstacle.reason, obstacle.message)
-    if given.claim is None:
-        return Condition(READY, "False", PENDING, "its ResourceClaim is being made")
-    return _unallocated(stream, given.place)
+    if claim is not None:
+        return _source_fault(given.pod) or _allocated(claim)
+    return _source_waits(stream, given.pod) or _unallocated(stream, given.place)
+
+
+def _first_obstacle(given: Situation, *, allocated: bool) -> Obstacle | None:
+    """An earlier ring that goes on is no obstacle to itself."""
+    found = given.plan.obstacle
+    if found is not None and not (found.replacing and allocated):
+        return found
+    if given.refusal:
+        return Obstacle(CLAIM_REFUSED, given.refusal)
+    if allocated:
+        return None
+    return given.source_obstacle if given.claim is not None else Obstacle(PENDING, "its ResourceClaim is being made")
+
+
+def _source_fault(pod: PodSight | None) -> Condition | None:
+    """What a built-in source said when it failed comes before what its ring is like."""
+    if pod is None or not pod.reason:
+        return None
+    return Condition(READY, "False", pod.reason, f"pod {pod.name}: {pod.message}")
+
+
+def _source_waits(stream: StreamSight, pod: PodSight | None) -> Condition | None:
+    if not stream.has_source:
+        return None
+    if pod is None:
+        return Condition(READY, "False", PENDING, "the pod of its source is being made")
+    if pod.phase == "Succeeded":
+        return Condition(READY, "False", FINISHED, f"pod {pod.name} has sent its file to the end; deleting it sends it again")
+    said = f": {pod.trouble}" if pod.trouble else " to be scheduled"
+    return _source_fault(pod) or Condition(READY, "False", SOURCE_WAITS, f"pod {pod.name} waits{said}")
 
 
 def _unallocated(stream: StreamSight, place: Place | None) -> Condition:
@@ -140,11 +202,16 @@ def _nobody_offers(stream: StreamSight) -> str:
 
 
 def _allocated(claim: ClaimSight) -> Condition:
-    said = _word(claim).condition(READY)
-    node = claim.devices[0].node
+    """Of a stream that goes out twice, the path that is worse."""
+    found = [_device_ready(device.node, claim.words.get(device, DeviceWord())) for device in claim.devices]
+    return next((each for each in found if each.status != "True"), found[0])
+
+
+def _device_ready(node: str, word: DeviceWord) -> Condition:
+    said = word.condition(READY)
     if said is None:
         return Condition(READY, "False", PREPARING, f"node {node} has not said yet how the ring is")
-    connected = _word(claim).condition("Connected")
+    connected = word.condition("Connected")
     unheard = connected is not None and connected.status == "False" and connected.reason == "NoConnection"
     if said.status == "True" and connected is not None and unheard:
         return Condition(READY, "False", connected.reason, f"{node}: {connected.message}")

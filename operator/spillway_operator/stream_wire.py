@@ -12,12 +12,13 @@ from typing import Any
 from spillway_crds import names
 from spillway_crds.errors import InvalidIntent
 from spillway_crds.status_wire import decode_condition
-from spillway_crds.streams import BypassStream
-from spillway_crds.streams_wire import STREAM_KIND, decode_stream, encode_parameters
+from spillway_crds.streams import ApplicationSource, BypassStream, Leg, RingParameters, StreamSpec, VideoSource
+from spillway_crds.streams_wire import STREAM_KIND, decode_stream, encode_parameters, source_document
 from spillway_operator.stream_report import decode_stream_report
 from spillway_operator.stream_sights import ClaimSight, Device, DeviceWord, Offer, SliceSight, StreamSight
 
 Raw = Mapping[str, Any]
+LEG_REQUEST = "leg"  # the second path of a stream that goes out twice
 ATTRIBUTES = f'device.attributes["{names.QUEUE_DRIVER}"]'
 
 
@@ -44,7 +45,9 @@ def reduce_stream(raw: Raw, known: StreamSight | None) -> StreamSight:
         subject = decode_stream(raw)
     except InvalidIntent as error:
         return replace(bare, problem=str(error))
-    return replace(bare, subject=subject, wanted=claim_spec(subject))
+    built_in = not isinstance(subject.spec.source, ApplicationSource)
+    document = source_document(raw["spec"]) if built_in else {}
+    return replace(bare, subject=subject, wanted=claim_spec(subject), document=document)
 
 
 # ---- claims -----------------------------------------------------------------------------------------------------------------
@@ -57,17 +60,33 @@ def device_class(namespace: str) -> str:
 
 def claim_spec(stream: BypassStream) -> dict[str, Any]:
     """What a stream's ResourceClaim asks the scheduler for, and tells the node."""
-    request = {
-        "deviceClassName": device_class(stream.namespace),
-        "selectors": [{"cel": {"expression": queue_selector(stream.spec.interface, stream.spec.tx_queue)}}],
-    }
-    opaque = {"driver": names.QUEUE_DRIVER, "parameters": encode_parameters(stream.spec.parameters)}
+    spec = stream.spec
+    rings = [(names.RING_REQUEST, spec.interface, spec.tx_queue, spec.parameters)]
+    rings += [(LEG_REQUEST, leg.interface, leg.tx_queue, replace(spec.parameters, flow=leg.flow)) for leg in _legs(spec)]
     return {
         "devices": {
-            "requests": [{"name": names.RING_REQUEST, "exactly": request}],
-            "config": [{"requests": [names.RING_REQUEST], "opaque": opaque}],
+            "requests": [_request(stream.namespace, name, interface, queue) for name, interface, queue, _ in rings],
+            "config": [_config(name, parameters) for name, _, _, parameters in rings],
         }
     }
+
+
+def _legs(spec: StreamSpec) -> tuple[Leg, ...]:
+    return spec.source.legs if isinstance(spec.source, VideoSource) else ()
+
+
+def _request(namespace: str, name: str, interface: str, queue: int | None) -> dict[str, Any]:
+    selectors = [{"cel": {"expression": queue_selector(interface, queue)}}]
+    return {"name": name, "exactly": {"deviceClassName": device_class(namespace), "selectors": selectors}}
+
+
+def _config(name: str, parameters: RingParameters) -> dict[str, Any]:
+    return {"requests": [name], "opaque": {"driver": names.QUEUE_DRIVER, "parameters": encode_parameters(parameters)}}
+
+
+def rings_of(sight: StreamSight) -> tuple[str, ...]:
+    """Names of the requests of a stream's claim, its own ring first."""
+    return tuple(each["name"] for each in sight.wanted["devices"]["requests"])
 
 
 def queue_selector(interface: str, queue: int | None) -> str:
@@ -125,7 +144,9 @@ def _alternatives(request: Raw) -> list[Raw]:
 def _allocated(raw: Raw) -> tuple[Device, ...]:
     devices = ((raw.get("status") or {}).get("allocation") or {}).get("devices") or {}
     ours = (each for each in devices.get("results") or () if each.get("driver") == names.QUEUE_DRIVER)
-    return tuple(Device(each["pool"], each["device"]) for each in ours)
+    return tuple(
+        Device(each["pool"], each["device"]) for each in sorted(ours, key=lambda each: each.get("request") == LEG_REQUEST)
+    )
 
 
 def reduce_claim(raw: Raw) -> ClaimSight:

@@ -18,7 +18,8 @@ from spillway_operator.contest import Place, Stakes, settle
 from spillway_operator.crds import CLAIM_PLURALS
 from spillway_operator.plan import Candidate, Resolved, Rules, report_seconds, resolve_node
 from spillway_operator.sights import ConfigSight, DataplaneSight, FilterSight, NodeSight, RevisionSight
-from spillway_operator.stream_sights import ClaimSight, SliceSight, StreamSight
+from spillway_operator.stream_plan import Obstacle
+from spillway_operator.stream_sights import ClaimSight, PodSight, SliceSight, StreamSight
 
 UNINSTALL_CONFIGMAP = "spillway-uninstall"
 UNINSTALL_OWNER_KEY = "deployment"  # uid of the Deployment that is being uninstalled; a leftover never binds a new release
@@ -41,6 +42,8 @@ class World:
         self.streams: Cache[StreamSight] = Cache()
         self.claims: Cache[ClaimSight] = Cache()
         self.slices: Cache[SliceSight] = Cache()
+        self.source_pods: dict[str, PodSight] = {}  # by the stream's name
+        self.source_obstacles: dict[str, Obstacle | None] = {}
         self.held_before = ""  # filters in orders from before this time (RFC 3339) went with their CRD: they are kept for a while
         self.revisions: dict[str, RevisionSight] = {}
         self.flows = tuple(flow for flow in flows(ceiling_pps=config.failsafe.ceiling_pps) if flow.name in config.failsafe.flows)

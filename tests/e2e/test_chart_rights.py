@@ -46,7 +46,10 @@ DRIVER = {
     ("*", "resource.k8s.io", "resourceclaims", "*"): ("get",),
     ("*", "resource.k8s.io", "resourceclaims/status", "*"): ("patch",),
 }
-MAKER = {("*", "resource.k8s.io", "resourceclaims", "*"): ("create", "delete"), ("*", "", "pods", "*"): ("list",)}
+MAKER = {
+    ("*", "resource.k8s.io", "resourceclaims", "*"): ("create", "delete"),
+    ("*", "", "pods", "*"): ("get", "list", "create", "delete"),
+}
 ACCOUNTS = {
     "spillway-dataplane": AGENT,
     "spillway-operator": OPERATOR,
@@ -90,6 +93,7 @@ POLICIES = {
     "spillway-agent-own-node": "spillway-dataplane",
     "spillway-operator-own-label": "spillway-operator",
     "spillway-operator-own-claims": "spillway-operator",
+    "spillway-operator-own-pods": "spillway-operator",
 }
 
 

@@ -124,7 +124,12 @@ MACHINE_TEXTS = {("spec.filters[].uid", "longest"), ("spec.filters[].revision", 
 IMPLIED = {("spec.rules[].match.tcpFlags.set", "most"), ("spec.rules[].match.tcpFlags.unset", "most")}
 
 
+LEGS = "spec.source.video.legs[]."  # a leg's fields are the stream's own
+
+
 def stand_in(path: str) -> str:
+    if path.startswith(LEGS):
+        return f"spec.{path.removeprefix(LEGS)}"
     alike = (path.removesuffix(items) + other for items, other in SAME_ITEMS.items() if path.endswith(items))
     return next(alike, path)
 

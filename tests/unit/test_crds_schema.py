@@ -17,6 +17,7 @@ from spillway_crds.schema.files import files
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = {kind.kind: crd(kind) for kind in KINDS}
 CAMEL_CASE = re.compile(r"[A-Z][A-Za-z0-9]*")
+SMPTE = re.compile(r"ST2110-\d\d(-[A-Z][A-Za-z]+)?|YCbCr-4:[24]:[24]")  # names that media people know
 FLAGS = {"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"}
 
 
@@ -84,7 +85,7 @@ def test_every_field_is_bounded(schema: dict[str, Any]) -> None:
         assert {"maxLength", "enum", "format"} & schema.keys()
     if "additionalProperties" in schema:
         assert "maxProperties" in schema
-    assert all(CAMEL_CASE.fullmatch(each) or each in FLAGS for each in schema.get("enum", ()))
+    assert all(CAMEL_CASE.fullmatch(each) or SMPTE.fullmatch(each) or each in FLAGS for each in schema.get("enum", ()))
     assert re.fullmatch(r"\^.*\$", schema.get("pattern", "^$"))
 
 

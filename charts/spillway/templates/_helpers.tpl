@@ -47,7 +47,8 @@ dataplane.spillway.node-restriction.kubernetes.io/wanted
 {{- $standby := dict "nodeSelector" .Values.standby.nodeSelector "attach" .Values.standby.attach -}}
 {{- $flows := prepend .Values.failsafe.flows "neighbour-discovery" -}}
 {{- $failsafe := set (deepCopy .Values.failsafe) "flows" $flows -}}
-{{- dict "disruption" .Values.disruption "failsafe" $failsafe "standby" $standby "streams" (dict "grants" .Values.streams.grants) "uninstall" .Values.uninstall | toPrettyJson -}}
+{{- $source := dict "name" (include "spillway.image" (dict "root" . "image" .Values.dataplane.image)) "pullPolicy" .Values.image.pullPolicy -}}
+{{- dict "disruption" .Values.disruption "failsafe" $failsafe "standby" $standby "streams" (dict "grants" .Values.streams.grants "sourceImage" $source) "uninstall" .Values.uninstall | toPrettyJson -}}
 {{- end }}
 
 {{/* The DRA driver's name, and the end of its classes' names. */}}

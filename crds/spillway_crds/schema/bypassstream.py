@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-from spillway_crds import names
-from spillway_crds.schema.fields import Record, Text, WholeOr
-from spillway_crds.schema.ring import PARAMETER_FIELDS
-from spillway_crds.schema.stream_laws import DEVICE_LAWS, QUEUE_LAWS, SOURCE_CHOICE_LAWS
+from dataclasses import replace
 
-MAX_IFNAME_CHARS = 15  # IFNAMSIZ less the end mark
-ANY_QUEUE = "Any"
+from spillway_crds.schema.fields import Record, Text, Whole
+from spillway_crds.schema.ring import PACING, PARAMETER_FIELDS
+from spillway_crds.schema.selector import NODE_SELECTOR
+from spillway_crds.schema.sources import CLOCK, INTERFACE, SOURCE_FIELDS, TX_QUEUE
+from spillway_crds.schema.stream_laws import RATES, SOURCES, STREAM_LAWS, exactly_one
+from spillway_crds.streams import SenderProfile
+
+MAX_CPU = 4095
 
 SOURCE = Record(
     description="Who fills the frames. Exactly one field. Example: {application: {}}.",
+    fields=SOURCE_FIELDS,
+    laws=(exactly_one(*SOURCES),),
+)
+STREAM_PACING = Record(
+    description="How packets are spread over time. Exactly one field. Omitted: video by ST2110-21-Wide, a capture at its own"
+    " pace, an application as fast as it sends. Example: {packetsPerSecond: 340000}.",
     fields={
-        "application": Record(
-            description="Pods that name the stream's ResourceClaim build packets in the shared frames themselves. Example: {}."
+        **PACING.fields,
+        "profile": Text(
+            description="Of video: the sender type of SMPTE ST 2110-21. The narrow ones need a card that launches packets at a"
+            " time; without one they end in NotSupported. Example: ST2110-21-Wide.",
+            choices=tuple(SenderProfile),
         ),
     },
-    laws=SOURCE_CHOICE_LAWS,
+    laws=(exactly_one(*RATES, "profile"),),
 )
 
 SPEC = Record(
-    description="Which ring, and what leaves through it. A change makes a new claim, once no pod holds the old one.",
+    description="Which ring, and what leaves through it. A change makes a new claim, once no pod holds the old one; the pod of a"
+    " built-in source is replaced for it.",
     fields={
-        "interface": Text(
-            description="Network interface by its exact name, at most 15 characters; never lo. Example: eth1.",
-            max_length=MAX_IFNAME_CHARS,
-            laws=DEVICE_LAWS,
+        "nodeSelector": replace(
+            NODE_SELECTOR,
+            description="Which nodes may run a built-in source, by their labels; omitted: every node with a free queue. An"
+            ' application\'s pod has a selector of its own. Example: {matchLabels: {studio: "true"}}.',
         ),
-        "txQueue": WholeOr(
-            description="Transmit queue by its number, from 0, or Any (default): any that the namespace may have and nobody"
-            " holds. Example: 4.",
-            word=ANY_QUEUE,
-            maximum=names.MAX_QUEUE_ID,
-            default=ANY_QUEUE,
-            laws=QUEUE_LAWS,
-        ),
+        "interface": INTERFACE,
+        "txQueue": TX_QUEUE,
         "source": SOURCE,
         **PARAMETER_FIELDS,
+        "pacing": STREAM_PACING,
+        "clock": CLOCK,
+        "cpu": Whole(
+            description="Core that a built-in source stays on, one that its pod may use; omitted: the kernel chooses."
+            " Example: 3.",
+            minimum=0,
+            maximum=MAX_CPU,
+        ),
     },
     required=("interface", "source", "flow"),
+    laws=STREAM_LAWS,
 )

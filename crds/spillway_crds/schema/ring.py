@@ -8,9 +8,10 @@ from spillway_crds.schema.fields import Field, Law, Record, Text, Whole
 from spillway_crds.schema.stream_laws import (
     ADDRESS_LAWS,
     FLOW_LAWS,
-    PACING_LAWS,
+    RATES,
     RING_LAWS,
     SOURCE_LAWS,
+    exactly_one,
     power_of_two,
 )
 from spillway_crds.streams import BindMode
@@ -77,7 +78,7 @@ PACING = Record(
             wide=True,
         ),
     },
-    laws=PACING_LAWS,
+    laws=(exactly_one(*RATES),),
 )
 
 RING = Record(

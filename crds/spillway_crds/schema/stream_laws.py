@@ -60,13 +60,16 @@ FLOW_LAWS = (
 )
 
 RATES = ("packetsPerSecond", "bitsPerSecond")
-PACING_LAWS = (
-    Law(
-        cel=f"[{', '.join(f'has(self.{each})' for each in RATES)}].exists_one(given, given)",
-        holds=lambda pacing: sum(each in pacing for each in RATES) == 1,
-        message=f"say exactly one of {', '.join(RATES)}",
-    ),
-)
+
+
+def exactly_one(*names: str) -> Law:
+    """An object says one of the named fields and no other of them."""
+    return Law(
+        cel=f"[{', '.join(f'has(self.{each})' for each in names)}].exists_one(given, given)",
+        holds=lambda value: sum(each in value for each in names) == 1,
+        message=f"say exactly one of {', '.join(names)}",
+    )
+
 
 RING_LAWS = (
     Law(
@@ -100,11 +103,67 @@ QUEUE_LAWS = (
         message="a queue's number or Any",
     ),
 )
-SOURCES = ("application",)
-SOURCE_CHOICE_LAWS = (
+SOURCES = ("application", "video", "pcap")
+VOLUME_LAWS = (exactly_one("persistentVolumeClaim", "configMap"),)
+FILE_LAW = Law(
+    cel="self != '' && !self.startsWith('/') && !('..' in self.split('/'))",
+    holds=lambda path: path != "" and not path.startswith("/") and ".." not in path.split("/"),
+    message="a path inside the volume: not empty, no leading '/', no '..'",
+)
+DEPTHS = (8, 10, 12)
+DEPTH_LAW = Law(cel="self in [8, 10, 12]", holds=lambda depth: depth in DEPTHS, message="one of 8, 10, 12")
+
+
+def _group_pixels(video: Mapping[str, Any]) -> int:
+    """Pixels that fill whole octets together. Source: SMPTE ST 2110-20:2017, section 6.2."""
+    if video["sampling"] == "YCbCr-4:2:2":
+        return 2
+    return {8: 1, 10: 4, 12: 2}.get(video["depthBits"], 1)
+
+
+_GROUP_CEL = "(self.sampling == 'YCbCr-4:2:2' ? 2 : self.depthBits == 10 ? 4 : self.depthBits == 12 ? 2 : 1)"
+VIDEO_LAWS = (
+    exactly_one("pattern", "file"),
     Law(
-        cel=f"[{', '.join(f'has(self.{each})' for each in SOURCES)}].exists_one(given, given)",
-        holds=lambda source: sum(each in source for each in SOURCES) == 1,
-        message=f"say exactly one of {', '.join(SOURCES)}",
+        cel="has(self.file) == has(self.volume)",
+        holds=lambda video: ("file" in video) == ("volume" in video),
+        message="a file needs a volume, and a pattern has none",
+        field_path=".volume",
+    ),
+    Law(
+        cel=f"self.widthPixels % {_GROUP_CEL} == 0",
+        holds=lambda video: video["widthPixels"] % _group_pixels(video) == 0,
+        message="lines of whole octets: a multiple of 2 pixels for YCbCr-4:2:2, else of 4 with 10 bits and of 2 with 12",
+        field_path=".widthPixels",
+    ),
+    Law(
+        cel="!self.interlaced || self.heightPixels % 2 == 0",
+        holds=lambda video: not video["interlaced"] or video["heightPixels"] % 2 == 0,
+        message="an interlaced frame has an even number of lines",
+        field_path=".heightPixels",
+    ),
+)
+
+
+def _only_with(field: str, sources: tuple[str, ...], message: str) -> Law:
+    """A field of a stream that means nothing to other sources."""
+    given = " || ".join(f"has(self.source.{each})" for each in sources)
+    return Law(
+        cel=f"!has(self.{field}) || {given}",
+        holds=lambda spec: field not in spec or any(each in spec["source"] for each in sources),
+        message=message,
+        field_path=f".{field}",
+    )
+
+
+STREAM_LAWS = (
+    _only_with("nodeSelector", ("video", "pcap"), "an application's pod has a selector of its own"),
+    _only_with("cpu", ("video", "pcap"), "an application chooses its core itself"),
+    _only_with("clock", ("video",), "only video is aligned to a clock"),
+    Law(
+        cel="!has(self.pacing) || has(self.pacing.profile) == has(self.source.video)",
+        holds=lambda spec: "pacing" not in spec or ("profile" in spec["pacing"]) == ("video" in spec["source"]),
+        message="video is paced by a profile, all else by a rate",
+        field_path=".pacing",
     ),
 )
