@@ -33,7 +33,8 @@ def test_every_field():
     raw = order(
         uid="6c1e",
         source={"video": {**BARS, "standard": "ST2110-20", "sampling": "RGB", "depthBits": 12, "interlaced": True, "loop": False,
-                          "payloadType": 112, "pattern": None, "file": "a/b.raw", "volume": {"persistentVolumeClaim": "clips"}, "legs": [{}]}},
+                          "payloadType": 112, "pattern": None, "file": "a/b.raw", "legs": [{}],
+                          "volume": {"persistentVolumeClaim": "clips"}}},
         pacing={"profile": "ST2110-21-Wide"}, clock={"source": "PTP", "ptpDomain": 9}, rings=["/a", "/b"], files="/films", cpu=0,
         metricsPort=9467,
     )  # fmt: skip
@@ -69,6 +70,7 @@ def test_a_capture():
         pytest.param(video(heightPixels=40000), "source.video.heightPixels", id="more lines than RFC 4175 counts"),
         pytest.param(video(exactFrameRate="60/0"), "source.video.exactFrameRate", id="no fraction"),
         pytest.param(video(exactFrameRate=-25), "source.video.exactFrameRate", id="backwards"),
+        pytest.param(video(exactFrameRate="1/30"), "source.video.exactFrameRate", id="a still picture"),
         pytest.param(video(exactFrameRate=None), "source.video.exactFrameRate", id="missing"),
         pytest.param(video(depthBits=16), "source.video.depthBits", id="a depth we lack"),
         pytest.param(video(sampling="YCbCr-4:2:0"), "source.video.sampling", id="a sampling we lack"),

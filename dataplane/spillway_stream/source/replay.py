@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from spillway_stream._ring import send_capture
 from spillway_stream.errors import NotReady
+from spillway_stream.pages import LinkState
 from spillway_stream.pcap.capture import Capture, CaptureError, read_capture
 from spillway_stream.ring import Facts, Ring, tai_ns
 from spillway_stream.source.faults import InvalidIntent, NotSupported, Transient
@@ -70,9 +71,12 @@ class CaptureSender:
         send_capture(self._ring, self._bytes, capture.at, capture.lengths, self._due_ns, first, n, begin_ns, batch)
 
     def _wait(self, error: NotReady) -> int:
+        """Wait until the link takes frames again; how long it did not. Raises the error if this ring never will."""
         LOG.warning("waiting: %s", error)
         begun_ns = time.monotonic_ns()
-        while self._ring.facts.state is not self._ring.facts.state.READY:
+        while (state := self._ring.facts.state) is not LinkState.READY:
+            if state is LinkState.GONE:
+                raise error
             time.sleep(RETRY_S)
         return time.monotonic_ns() - begun_ns
 

@@ -14,6 +14,7 @@ from spillway_stream.video.timing import Profile
 
 PATTERNS = ("ColorBars", "Ramp", "FrameCounter")
 MAX_RATE = 1 << 40
+SLOWEST, FASTEST = 1, 1000  # frames a second
 MAX_PIXELS = 32767  # ST 2110-20: a sample row's offset and number have 15 bits
 
 
@@ -132,6 +133,8 @@ def _video(reader: Reader) -> VideoSpec:
 def _check_video(spec: VideoSpec, reader: Reader) -> None:
     if spec.depth_bits not in DEPTHS:
         raise InvalidIntent(reader.at("depthBits"), f"{spec.depth_bits} is none of {', '.join(map(str, DEPTHS))}")
+    if not SLOWEST <= spec.exact_frame_rate <= FASTEST:
+        raise InvalidIntent(reader.at("exactFrameRate"), f"{spec.exact_frame_rate} is not in {SLOWEST}..{FASTEST}")
     if bool(spec.pattern) == bool(spec.file):
         raise InvalidIntent(reader.path, "exactly one of pattern and file has to be given")
 
