@@ -92,6 +92,16 @@ def test_a_next_hop_that_changed_its_mac_in_silence(keeper: RingKeeper, tmp_path
         assert numbers([frame for frame in listener.frames(100) if frame[:6] == OTHER_MAC]) == list(range(100))
 
 
+@pytest.mark.parametrize("state", ["permanent", "noarp"])
+def test_what_an_administrator_wrote_down_stays(keeper: RingKeeper, tmp_path: Path, node: NetnsPair, state: str) -> None:
+    """To keep a neighbour resolved must not make it an ordinary one."""
+    ip(f"neigh replace 10.9.0.2 lladdr {OTHER_MAC.hex(':')} dev spw0 nud {state}")
+    ring = held(keeper, make_order(tmp_path))
+    time.sleep(1.5)
+    assert ip("neigh show nud all 10.9.0.2").split()[3:] == ["lladdr", OTHER_MAC.hex(":"), state.upper()]
+    assert ring.page().header[:6] == OTHER_MAC
+
+
 def test_a_next_hop_that_is_not_there_yet(keeper: RingKeeper, tmp_path: Path, node: NetnsPair) -> None:
     """It is asked for as long as it takes."""
     node.peer_run("ip", "address", "del", "10.9.0.2/24", "dev", "spw1")

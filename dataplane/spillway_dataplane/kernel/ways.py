@@ -17,7 +17,6 @@ from spillway_dataplane.kernel.rtnetlink import (
     HEADER,
     IFINFOMSG,
     NLM_F_REQUEST,
-    RECEIVE_BYTES,
     RTM_GETLINK,
     RTM_GETROUTE,
     RTMSG,
@@ -36,7 +35,7 @@ from spillway_dataplane.stream.way import next_hop_of
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 NLM_F_REPLACE, NLM_F_CREATE = 0x100, 0x400
 NTF_USE = 1 << 0
-NUD_INCOMPLETE, NUD_FAILED = 0x01, 0x20
+NUD_STALE, NUD_FAILED = 0x04, 0x20
 NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80  # reachable, stale, delay, probe, noarp, permanent
 NDMSG = struct.Struct("=BxxxiHBB")  # struct ndmsg: family, ifindex, state, flags, type
 NDA_DST, RTA_DST, RTA_SRC, RTA_OIF = 1, 1, 2, 4
@@ -169,31 +168,35 @@ def _route_request(ifindex: int, destination: Address, source: Address | None, f
 
 def neighbour(ifindex: int, address: Address) -> SeenNeighbour:
     """Return what is known of a neighbour."""
+    state, mac = _neighbour(ifindex, address)
+    return SeenNeighbour(mac if state & NUD_VALID else b"", bool(state & NUD_FAILED))
+
+
+def _neighbour(ifindex: int, address: Address) -> tuple[int, bytes]:
+    """Return a neighbour's state, NUD_*, 0 for one that the kernel does not have, and its MAC address."""
     body = NDMSG.pack(_family(address), ifindex, 0, 0, 0) + _attribute(NDA_DST, address.packed)
     try:
         (found,) = parse([ask(RTM_GETNEIGH, body)])
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV, errno.EINVAL):
-            return SeenNeighbour()
+            return 0, b""
         raise
-    usable = found["state"] & NUD_VALID
-    return SeenNeighbour(_mac(found.get_attr("NDA_LLADDR")) if usable else b"", bool(found["state"] & NUD_FAILED))
+    return found["state"], _mac(found.get_attr("NDA_LLADDR"))
 
 
 def use_neighbour(ifindex: int, address: Address) -> None:
     """Treat a neighbour as a socket that sends to it would: it is asked for where unknown, and asked again where it grew old.
 
     Frames of a ring pass the kernel's neighbour table by, so nothing else would keep it true. Needs CAP_NET_ADMIN.
+    Never of an entry that somebody made permanent: NTF_USE takes that away from it (__neigh_update(), Linux 5.16 and later).
     """
+    state, _ = _neighbour(ifindex, address)
+    if state & ~(NUD_STALE | NUD_FAILED):
+        return
     body = NDMSG.pack(_family(address), ifindex, 0, NTF_USE, 0) + _attribute(NDA_DST, address.packed)
     flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE
-    with open_socket() as asked:  # without NLM_F_ACK: a neighbour that cannot be made shows as unresolved
-        asked.setblocking(False)
+    with open_socket() as asked:  # its answer is not read: a neighbour that cannot be made shows as unresolved
         asked.send(HEADER.pack(HEADER.size + len(body), RTM_NEWNEIGH, flags, 1, 0) + body)
-        try:
-            asked.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            pass
 
 
 def _family(address: Address) -> int:

@@ -78,8 +78,9 @@ class Follower:
                 if time.monotonic() - used_s >= USE_EVERY_S:
                     used_s = time.monotonic()
                     self._use_neighbours()
-            except OSError:  # no descriptor or memory for a question: ask again
+            except Exception:  # every stream's only watcher: it must not end
                 LOG.exception("following the ways of streams")
+                time.sleep(REST_S)
 
     def _stopped(self, wait_s: float) -> bool:
         return self._stop in {descriptor for descriptor, _ in self._poll.poll(wait_s * 1000)}
@@ -103,7 +104,12 @@ class Follower:
         time.sleep(REST_S)
 
     def _look_at(self, key: str, followed: Followed) -> None:
-        way = plan_way(followed.interface, followed.flow, observe_way(followed.interface, followed.flow))
+        try:
+            way = plan_way(followed.interface, followed.flow, observe_way(followed.interface, followed.flow))
+        except OSError as error:  # no memory or descriptor for a question: what was told stays until it can be asked again
+            LOG.warning("the way of %s cannot be looked at: %s", key, error)
+            self._ways.pop(key, None)
+            return
         self._ways[key] = way
         if way.state is RingState.UNRESOLVED:
             self._use(way)
@@ -111,6 +117,9 @@ class Follower:
 
     def _use_neighbours(self) -> None:
         with self._lock:
+            for key, followed in self._followed.items():
+                if key not in self._ways:
+                    self._look_at(key, followed)
             ways = tuple(self._ways.values())
         for way in ways:
             self._use(way)

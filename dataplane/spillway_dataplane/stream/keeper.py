@@ -49,7 +49,7 @@ class RingKeeper:
         """patience_s: how long `open` waits for a queue that is taken. refusal: of zero copy on a queue, before it is tried."""
         self.on_change = on_change
         self._patience_s, self._refusal = patience_s, refusal
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
         self._kept: dict[str, _Kept] = {}
         self._told: dict[str, tuple[object, ...]] = {}
         self._follower = Follower()
@@ -75,6 +75,10 @@ class RingKeeper:
         return self._status(kept)
 
     def _make(self, order: RingOrder) -> _Kept:
+        with self._making:
+            return self._known_or_new(order)
+
+    def _known_or_new(self, order: RingOrder) -> _Kept:
         with self._lock:
             known = self._kept.get(order.key)
         if known is not None and known.ring.order == order:

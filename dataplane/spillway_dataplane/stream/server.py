@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spillway_crds.errors import SpillwayError
+from spillway_crds.errors import NotSupported, SpillwayError
 from spillway_dataplane.stream.client import Client, Ended, Hello, close_all
 from spillway_dataplane.stream.ring import KeptRing
 
@@ -27,6 +27,7 @@ ACCEPTS_A_SECOND = 64  # a flood of connections waits in the backlog, at its own
 GREETING_S = 5.0
 LOOK_EVERY_S = 1.0
 INSPECT_EVERY_S = 5.0  # tables of a card whose queue is in zero copy
+REFUSED_S = 10.0
 RETRY_EVERY_S = 0.2  # while somebody waits for a queue that is not free yet
 JOIN_S = 2.0
 LOG = logging.getLogger(__name__)
@@ -126,8 +127,7 @@ class RingServer:
     def _look(self, now_s: float) -> None:
         if self._wanted and now_s - self._tried_s >= (RETRY_EVERY_S if self._waiting else LOOK_EVERY_S):
             self._tried_s = now_s
-            with suppress(SpillwayError):  # it stands in the ring's reason
-                self.ring.bind()
+            self._try(now_s)
         if now_s - self._inspected_s >= INSPECT_EVERY_S:
             self._inspected_s = now_s
             self.ring.inspect()
@@ -137,6 +137,15 @@ class RingServer:
             if now_s - client.since_s > GREETING_S:
                 self._end(client, "no greeting came")
         self.ring.sample(now_s)
+
+    def _try(self, now_s: float) -> None:
+        """Open the ring; why it is not to be had stands in its reason."""
+        try:
+            self.ring.bind()
+        except NotSupported:  # a try in zero copy may have restarted the card's queue
+            self._tried_s = now_s + REFUSED_S
+        except SpillwayError:
+            return
 
     def _note(self) -> None:
         self._seats = (self._holder.name if self._holder else "", len(self._waiting))
