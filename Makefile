@@ -3,7 +3,7 @@ SHELL := /bin/bash -o pipefail
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 CLUSTER := $(PYTHON) -m tests.cluster
-SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
+SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh tests/nic/*.sh)
 NODES ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all unit kernel e2e long nic-test fuzz bench lint image cluster-up cluster-down clean

@@ -1,4 +1,5 @@
 #!/busybox sh
+# shellcheck shell=dash
 # First process of a guest. The machine's own files are its root, read-only; what it may write is its own memory.
 set -eu
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run LANG=C.UTF-8
