@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 TIMEOUTS_S = (1.0, 2.0)  # connect, read; without them a dead connection outlives the lease
 ATTEMPT_S = 2 * sum(TIMEOUTS_S)  # a read and a write
 RELEASED_S = 1  # duration of a lease that was given back
+RELEASE_WITHIN_S, RELEASE_AGAIN_S = 10.0, 0.5  # a third of the pod's grace; a busy API server answers the second time
 LEFT_BEHIND_S = 5.0  # of a release that was uninstalled: its rights went before its leader could give the lease back
 
 
@@ -95,13 +96,24 @@ class Lease:
         self._stop.set()
         if self._keeper:
             self._keeper.join()
+        end = time.monotonic() + RELEASE_WITHIN_S
+        while not self._given_back():
+            if time.monotonic() > end:
+                log.warning("lease not released, the next holder waits for its end")
+                return
+            time.sleep(RELEASE_AGAIN_S)
+
+    def _given_back(self) -> bool:
         try:
             lease = self._read()
             if lease is not None and _spec(lease).holder_identity == self._identity:
                 _spec(lease).holder_identity, _spec(lease).lease_duration_seconds = "", RELEASED_S
                 self._replace(lease)
         except (client.ApiException, HTTPError) as error:
-            log.warning("lease not released, the next holder waits for its end: %r", error)
+            log.info("lease not released yet: %r", error)
+            return False
+        log.info("%s no longer leads", self._identity)
+        return True
 
     def attempt(self) -> bool:
         """Take or renew once. Of two that try, the first write wins: it carries the version that was read."""

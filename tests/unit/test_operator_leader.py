@@ -66,6 +66,28 @@ def test_a_released_lease_is_free_at_once(server):
     assert server.lease.spec.lease_transitions == 1
 
 
+def test_a_release_is_tried_again_while_the_api_server_is_too_busy(server, monkeypatch):
+    """Otherwise the next holder would wait for the lease's whole duration, and no filter's status would move."""
+    first = lease(server, "a")
+    first.attempt()
+    server.down = True
+    monkeypatch.setattr("spillway_operator.leader.time.sleep", lambda _: setattr(server, "down", False))
+    first.release()
+    assert lease(server, "b").attempt()
+
+
+def test_a_release_that_never_succeeds_ends(server, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("spillway_operator.leader.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("spillway_operator.leader.time.sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    first = lease(server, "a")
+    first.attempt()
+    server.down = True
+    first.release()
+    assert server.lease.spec.holder_identity == "a"
+    assert now[0] < 1000 + 12
+
+
 def test_a_restarted_container_goes_on_with_its_own(server):
     lease(server, "a").attempt()
     assert lease(server, "a").attempt()
