@@ -43,18 +43,16 @@ class Figures:
 
 def exposition(figures: Figures) -> str:
     """Prometheus' text format. Every sample carries the stream; those of rings the leg too, from 0."""
-    lines = [line for each in _of_source(figures) for line in _lines(each, f'stream="{figures.stream}"')]
+    labels = f'stream="{figures.stream}"'
+    found = [(sample, labels) for sample in _of_source(figures)]
     for leg, report in enumerate(figures.reports):
-        labels = f'stream="{figures.stream}",leg="{leg}"'
-        lines += [line for each in _of_ring(report) for line in _lines(each, labels)]
-    described = dict.fromkeys(lines)  # HELP and TYPE once, though two legs have the same names
-    return "".join(f"{line}\n" for line in described)
-
-
-def _lines(sample: Sample, labels: str) -> list[str]:
-    name, kind, text, value = sample
-    full = f"spillway_source_{name}"
-    return [f"# HELP {full} {text}", f"# TYPE {full} {kind}", f"{full}{{{labels}}} {value}"]
+        found += [(sample, f'{labels},leg="{leg}"') for sample in _of_ring(report)]
+    groups: dict[str, list[str]] = {}  # the format wants all samples of a name together
+    for (name, kind, text, value), where in found:
+        full = f"spillway_source_{name}"
+        lines = groups.setdefault(full, [f"# HELP {full} {text}", f"# TYPE {full} {kind}"])
+        lines.append(f"{full}{{{where}}} {value}")
+    return "".join(f"{line}\n" for lines in groups.values() for line in lines)
 
 
 def _of_source(figures: Figures) -> Iterator[Sample]:
