@@ -116,7 +116,7 @@ def test_a_killed_driver_loses_no_ring_and_a_new_one_adopts_it(host: DriverHost,
     sends(held, node, 0)
     kubelet = host.start()
     kubelet.info()
-    eventually(lambda: "held again" in host.log.rpartition("spillway-streams")[2])
+    eventually(lambda: "1 claims, 0 of them not open yet" in host.log.rpartition("spillway-streams")[2])
     resumed = HeldRing.taken(held.resume(directory(host)))
     sends(resumed, node, 200)
     eventually(lambda: condition(host, "Connected") == ("True", "Held"))

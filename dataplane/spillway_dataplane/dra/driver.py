@@ -149,7 +149,7 @@ class Driver:
         with self._news:
             self._claims = claims
             self._news.notify_all()
-        LOG.info("this process acts on the node; %d claims are held again", len(claims.prepared))
+        LOG.info("this process acts on the node; %d claims, %d of them not open yet", len(claims.prepared), len(claims.unopened))
         return claims
 
     def _let_go(self, claims: Claims) -> None:
