@@ -43,6 +43,7 @@ struct pacer {
   bool started, ordered, in_hole, slack_set;
   uint64_t kick_ns_q8; /* what a packet's kick usually takes, in 1/256 ns */
   uint64_t asked_ns;   /* when the caller was last asked whether to go on */
+  uint64_t seen_ns;    /* the last look at the clock in this send */
 };
 
 struct spw_ring {

@@ -35,7 +35,7 @@ void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns) {
   struct pacer *pacer = &ring->pacer;
   uint64_t now_ns = spw_now_ns();
   pacer->ordered = at_tai_ns != 0;
-  pacer->asked_ns = now_ns;
+  pacer->asked_ns = pacer->seen_ns = now_ns;
   if (pacer->ordered) {
     int64_t ahead_ns = (int64_t)(at_tai_ns - spw_tai_ns());
     if (ahead_ns > (int64_t)AHEAD_NS) ahead_ns = AHEAD_NS;
@@ -63,14 +63,22 @@ static bool ask_to_stop(struct spw_ring *ring, uint64_t now_ns) {
   return ring->interrupted(ring->context) != 0;
 }
 
+/* The time it is. A step of the clock of more than 200 us since the last look is a hole: nothing between takes so long. */
+static uint64_t look(struct spw_ring *ring) {
+  uint64_t now_ns = spw_now_ns();
+  if (now_ns - ring->pacer.seen_ns > HOLE_NS) log_hole(ring, now_ns - ring->pacer.seen_ns, false);
+  return ring->pacer.seen_ns = now_ns;
+}
+
 /* Sleep to the beginning of the spin, in slices after each of which the caller is asked. Returns -1 if it wants to stop. */
 static int sleep_towards(struct spw_ring *ring, uint64_t due_ns) {
-  for (uint64_t now_ns = spw_now_ns(); now_ns + SPIN_NS < due_ns; now_ns = spw_now_ns()) {
+  for (uint64_t now_ns = look(ring); now_ns + SPIN_NS < due_ns; now_ns = look(ring)) {
     uint64_t till_ns = due_ns - SPIN_NS;
     if (till_ns - now_ns > ASK_NS) till_ns = now_ns + ASK_NS;
     struct timespec till = {(time_t)(till_ns / SECOND_NS), (long)(till_ns % SECOND_NS)};
     bool signalled = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &till, NULL) == EINTR;
     uint64_t woken_ns = spw_now_ns();
+    ring->pacer.seen_ns = woken_ns;
     if (signalled) ring->pacer.asked_ns = 0;
     else if (woken_ns > till_ns + HOLE_NS) log_hole(ring, woken_ns - till_ns, false);
     if (ask_to_stop(ring, woken_ns)) return -1;
@@ -78,15 +86,9 @@ static int sleep_towards(struct spw_ring *ring, uint64_t due_ns) {
   return 0;
 }
 
-/* Spin till then; a step of the clock of more than 200 us is a hole. Returns the time it is. */
 static uint64_t spin_to(struct spw_ring *ring, uint64_t due_ns) {
-  uint64_t last_ns = spw_now_ns(), now_ns = last_ns;
-  for (; now_ns < due_ns; now_ns = spw_now_ns()) {
-    if (now_ns - last_ns > HOLE_NS) log_hole(ring, now_ns - last_ns, false);
-    last_ns = now_ns;
-    spw_relax();
-  }
-  if (now_ns - last_ns > HOLE_NS) log_hole(ring, now_ns - last_ns, false);
+  uint64_t now_ns;
+  while ((now_ns = look(ring)) < due_ns) spw_relax();
   return now_ns;
 }
 
@@ -123,9 +125,10 @@ static void count_lateness(struct spw_ring *ring, uint32_t packets, uint64_t lat
 }
 
 /* A kick that took over 200 us longer than packets of this ring usually take: the core was away in it. */
-static void judge_kick(struct spw_ring *ring, uint32_t packets, uint64_t took_ns) {
+static void judge_kick(struct spw_ring *ring, uint32_t packets, uint64_t handed_ns) {
   struct pacer *pacer = &ring->pacer;
-  uint64_t usual_ns = (pacer->kick_ns_q8 * packets) >> 8;
+  pacer->seen_ns = spw_now_ns();
+  uint64_t took_ns = pacer->seen_ns - handed_ns, usual_ns = (pacer->kick_ns_q8 * packets) >> 8;
   if (pacer->kick_ns_q8 && took_ns > usual_ns + HOLE_NS) {
     log_hole(ring, took_ns, true);
     return;
@@ -142,5 +145,5 @@ void spw_went(struct spw_ring *ring, uint32_t packets, uint64_t bits, uint64_t d
   u128 span = pacer->interval * packets + pacer->bit_interval * bits;
   pacer->due += span;
   pacer->span_ns = (uint64_t)(span >> 32);
-  judge_kick(ring, packets, spw_now_ns() - handed_ns);
+  judge_kick(ring, packets, handed_ns);
 }

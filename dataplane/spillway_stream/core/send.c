@@ -65,6 +65,7 @@ static int wait_a_moment(struct spw_ring *ring, struct patience *patience, struc
   if (number && number != ENETDOWN) return spw_fail(error, SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
   if (patience->turns++ > 16) nanosleep(&pause, NULL);
   spw_reap(ring);
+  ring->pacer.seen_ns = spw_now_ns(); /* waiting for the card is no hole */
   return 0;
 }
 
