@@ -7,10 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import spillway_stream
+from spillway_crds.streams_wire import decode_stream
 from spillway_stream import errors, pages, wire
 from spillway_stream.pages import LinkState, Page, Report
 
@@ -211,3 +213,12 @@ def test_the_document_names_every_counter_in_order() -> None:
     rows = protocol_section("| counter |", "The histogram's first")
     named = [name.strip() for row in rows for name in row[0].split(",") if name.strip() != "counter"]
     assert named == list(pages.REPORT_COUNTERS)
+
+
+def test_the_manifest_for_application_owners_is_a_stream() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "streams" / "applications.md").read_text()
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    stream, pod = yaml.safe_load_all(block[1])
+    assert decode_stream(stream).name == "cam"
+    assert pod["spec"]["resourceClaims"][0]["resourceClaimName"] == stream["metadata"]["name"]
