@@ -156,18 +156,23 @@ def _facts(ring: RingRecord, status: RingStatus) -> dict[str, Any]:
 
 
 def _counts(status: RingStatus) -> dict[str, int]:
-    counters = status.counters
+    counters, peaks = status.counters, status.peaks
+    video = {"frames": counters.video_frames, "vrxPeakPackets": peaks.vrx_packets, "cinstPeakPackets": peaks.cinst_packets}
     return {
         "packets": counters.packets,
         "bytes": counters.bytes,
         "late": counters.late,
+        "lateOutsideHoles": counters.late_outside_holes,
         "holes": counters.holes,
-        "ringEmpty": counters.ring_empty,
-        "invalid": counters.invalid,
+        "starved": counters.starved,
+        "refused": counters.refused,
         "invalidDescriptors": status.kernel.tx_invalid_descriptors,
         "packetsPerSecond": round(status.packets_per_second),
         "bitsPerSecond": round(status.bits_per_second),
         "jitterP99Nanoseconds": status.jitter.p99_ns,
+        "latestNanoseconds": peaks.latest_ns,
+        "stealNanoseconds": peaks.steal_ns,
+        **(video if counters.video_frames else {}),
     }
 
 
