@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spillway_stream
@@ -150,6 +150,7 @@ def test_offer_fields_stand_in_the_same_order() -> None:
 
 @pytest.mark.parametrize("code", [code for code in errors.Code if code != errors.Code.INTERRUPTED])
 @given(text=st.text(max_size=100), sent=U32)
+@settings(max_examples=10)
 def test_every_code_has_an_error(code: errors.Code, text: str, sent: int) -> None:
     error = errors.translate((code, 11, LinkState.LINK_DOWN, sent, 3, 2000, 1472, text))
     assert isinstance(error, errors.RingError)
