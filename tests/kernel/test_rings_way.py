@@ -157,6 +157,21 @@ def test_a_next_hop_object_that_changes(keeper: RingKeeper, tmp_path: Path, node
     until_page(ring, lambda page: page.header[:6].hex() == "020000000003")
 
 
+@pytest.mark.parametrize("rule", ["dport 5004", "sport 5004 ipproto udp", "dsfield 0x08"])
+def test_rules_by_ports_and_dscp_count(keeper: RingKeeper, tmp_path: Path, node: NetnsPair, rule: str) -> None:
+    for number in (2, 3):
+        ip(f"neigh replace 10.9.0.{number} lladdr 02:00:00:00:00:0{number} dev spw0 nud permanent")
+    ip("route add 192.0.2.0/24 via 10.9.0.2")
+    ip("route add 192.0.2.0/24 via 10.9.0.3 table 100")
+    flow = Flow(destination=ip_address("192.0.2.9"), destination_port=5004, dscp=2)
+    ring = held(keeper, make_order(tmp_path, flow=flow))
+    assert ring.page().header[:6].hex() == "020000000002"
+    ip(f"rule add {rule} lookup 100")
+    until_page(ring, lambda page: page.header[:6].hex() == "020000000003")
+    ip(f"rule del {rule} lookup 100")
+    until_page(ring, lambda page: page.header[:6].hex() == "020000000002")
+
+
 def test_a_source_address_that_changes(keeper: RingKeeper, tmp_path: Path, node: NetnsPair) -> None:
     ring = held(keeper, make_order(tmp_path))
     assert ring.page().header[26:30] == socket.inet_aton("10.9.0.1")

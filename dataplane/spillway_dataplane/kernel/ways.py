@@ -9,6 +9,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 
 from spillway_crds.streams import Address, Flow
@@ -39,6 +40,7 @@ NUD_STALE, NUD_FAILED = 0x04, 0x20
 NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80  # reachable, stale, delay, probe, noarp, permanent
 NDMSG = struct.Struct("=BxxxiHBB")  # struct ndmsg: family, ifindex, state, flags, type
 NDA_DST, RTA_DST, RTA_SRC, RTA_OIF = 1, 1, 2, 4
+RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 27, 28, 29
 RTM_F_FIB_MATCH = 0x2000
 LINK_ATTRIBUTES = frozenset({1, 3, 4, 5, 10, 18})  # IFLA_ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _LINKINFO
 LIMITED_BROADCAST = IPv4Address("255.255.255.255")
@@ -49,10 +51,10 @@ def observe_way(interface: str, flow: Flow) -> SeenWay:
     link = link_named(interface)
     if link is None or not (link.up and link.carrier):
         return SeenWay(link)
-    local = flow.source is None or _is_local(flow.source)
+    local = flow.source is None or _is_local(flow)
     device = link
     for device in _devices(link, flow):
-        route = _route(device.ifindex, flow.destination, flow.source if local else None)
+        route = _route(_Question(flow.destination, flow, device.ifindex, flow.source if local else None))
         if route is not None:
             hop = next_hop_of(flow, device, route)
             return SeenWay(link, device, route, neighbour(hop.ifindex, hop.address) if hop else None, local)
@@ -68,7 +70,7 @@ def _link(request: bytes) -> SeenLink | None:
     try:
         (link,) = parse([slim(ask(RTM_GETLINK, request), LINK_ATTRIBUTES)])
     except OSError as error:
-        if error.errno == errno.ENODEV:
+        if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):  # none, or a name that no device can have
             return None
         raise
     return _seen(link)
@@ -127,18 +129,40 @@ def _by_index(ifindex: int) -> bytes:
     return IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0)
 
 
-def _is_local(address: Address) -> bool:
-    route = _route(0, address, None)
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One lookup: to whom, of what flow, through which interface (0: any), from where (None: as the kernel likes)."""
+
+    destination: Address
+    flow: Flow
+    ifindex: int = 0
+    source: Address | None = None
+
+    def body(self, flags: int) -> bytes:
+        """Return the body of RTM_GETROUTE. Ports and DSCP too: rules and the hash over equal routes may look at them."""
+        bits, tos = len(self.destination.packed) * 8, self.flow.dscp << 2
+        head = RTMSG.pack(_family(self.destination), bits, bits if self.source else 0, tos, 0, 0, 0, 0, flags)
+        body = head + _attribute(RTA_DST, self.destination.packed) + _attribute(RTA_IP_PROTO, bytes([socket.IPPROTO_UDP]))
+        body += _attribute(RTA_SPORT, self.flow.source_port.to_bytes(2, "big"))
+        body += _attribute(RTA_DPORT, self.flow.destination_port.to_bytes(2, "big"))
+        if self.ifindex:
+            body += _attribute(RTA_OIF, struct.pack("=i", self.ifindex))
+        return body + (_attribute(RTA_SRC, self.source.packed) if self.source else b"")
+
+
+def _is_local(flow: Flow) -> bool:
+    assert flow.source is not None
+    route = _route(_Question(flow.source, flow))
     return route is not None and route.kind is RouteKind.LOCAL
 
 
-def _route(ifindex: int, destination: Address, source: Address | None) -> SeenRoute | None:
-    """Ask what a socket bound to that interface (0: to none) would do. None: no route leads there through it."""
+def _route(question: _Question) -> SeenRoute | None:
+    """Ask what a socket of that flow would do. None: no route leads there through that interface."""
+    to = question.destination
     try:
-        if destination.version == 4 and not destination.is_multicast and destination != LIMITED_BROADCAST:
-            # The plain question takes everything for on-link where no route is.
-            ask(RTM_GETROUTE, _route_request(ifindex, destination, source, RTM_F_FIB_MATCH))
-        (found,) = parse([ask(RTM_GETROUTE, _route_request(ifindex, destination, source, 0))])
+        if to.version == 4 and not to.is_multicast and to != LIMITED_BROADCAST:
+            ask(RTM_GETROUTE, question.body(RTM_F_FIB_MATCH))  # the plain question takes everything for on-link without a route
+        (found,) = parse([ask(RTM_GETROUTE, question.body(0))])
     except OSError as error:
         if error.errno in (errno.EPERM, errno.ENOBUFS, errno.EMFILE, errno.ENOMEM):
             raise
@@ -157,13 +181,6 @@ def _seen_route(found: Message) -> SeenRoute:
         source=ip_address(source) if source else None,
         mtu_bytes=(metrics.get_attr("RTAX_MTU") if metrics else 0) or 0,
     )
-
-
-def _route_request(ifindex: int, destination: Address, source: Address | None, flags: int) -> bytes:
-    bits = len(destination.packed) * 8
-    head = RTMSG.pack(_family(destination), bits, bits if source else 0, 0, 0, 0, 0, 0, flags)
-    through = _attribute(RTA_OIF, struct.pack("=i", ifindex)) if ifindex else b""
-    return head + _attribute(RTA_DST, destination.packed) + through + (_attribute(RTA_SRC, source.packed) if source else b"")
 
 
 def neighbour(ifindex: int, address: Address) -> SeenNeighbour:
@@ -204,4 +221,4 @@ def _family(address: Address) -> int:
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)

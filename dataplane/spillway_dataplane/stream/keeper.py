@@ -85,17 +85,22 @@ class RingKeeper:
             return known
         if known is not None:
             self.close(order.key)
-        ring = KeptRing(order, self._refusal)
-        try:
-            server = RingServer(ring, lambda: self._heard(order.key))
-        except OSError as error:
-            ring.close()
-            raise KernelError(errno=error.errno or 0, operation=f"make the socket of {order.label}") from error
-        kept = _Kept(ring, server)
+        kept = self._new(order)
         with self._lock:
             self._kept[order.key] = kept
         self._follower.follow(order.key, Followed(order.interface, order.parameters.flow, lambda way: self._follow(kept, way)))
         return kept
+
+    def _new(self, order: RingOrder) -> _Kept:
+        try:
+            ring = KeptRing(order, self._refusal)
+            try:
+                return _Kept(ring, RingServer(ring, lambda: self._heard(order.key)))
+            except OSError:
+                ring.close()
+                raise
+        except OSError as error:
+            raise KernelError(errno=error.errno or 0, operation=f"make the socket of {order.label}") from error
 
     def _follow(self, kept: _Kept, way: Way) -> None:
         before = kept.ring.generation

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from spillway_crds.errors import SpillwayError
+from spillway_crds.errors import KernelError, SpillwayError
 from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.xsk import Xsk, adopt_xsk, memory_inode, socket_cookie
 from spillway_dataplane.kernel.zero_copy import QueueWatch
@@ -63,13 +63,19 @@ class KeptRing:
             if self._bound is not None or self._closed:
                 return
             try:
-                bound = bind_ring(self.order, self._refusal)
+                bound = self._bind()
             except SpillwayError as error:
                 with self._lock:
                     self._trouble = str(error)
                     self._show()
                 raise
             self._take(bound, _counted(self._record).next_holder())
+
+    def _bind(self) -> Bound:
+        try:
+            return bind_ring(self.order, self._refusal)
+        except OSError as error:  # netlink without memory or descriptors
+            raise KernelError(errno=error.errno or 0, operation="open ring", ifname=self.order.interface) from error
 
     def adopt(self, xsk_fd: int, umem_fd: int) -> bool:
         """Take over the ring that an application held while its node's driver was away. False if it is not this ring.

@@ -73,10 +73,6 @@ class RingServer:
         self.wake()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
-        with self._waking:
-            if not self._thread.is_alive() and self._wake >= 0:
-                os.close(self._wake)
-                self._wake = -1
         if not returning:
             with suppress(OSError):
                 (self.ring.order.directory / SOCKET).unlink()
@@ -91,6 +87,9 @@ class RingServer:
             for each in self._clients.values():
                 each.close()
             self._listener.close()
+            with self._waking:
+                os.close(self._wake)
+                self._wake = -1
 
     def _turn(self) -> None:
         """Do what is due, then what clients want; a fault in serving one must not end the ring."""
