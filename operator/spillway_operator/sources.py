@@ -25,21 +25,26 @@ class SourceWork:
         self, api: ApiServer, world: World, *, ring: Callable[[str, float], None], again: Callable[[str, float], None]
     ) -> None:
         self._api, self._world, self._ring, self._again = api, world, ring, again
+        self._bare: dict[str, str] = {}  # streams without a source that were seen to have no pod of an earlier spec: name, uid
 
     async def converge(self, name: str) -> None:
         """Make a stream's pod what it has to be. What the API server refuses is said in the status, and tried again."""
         sight = self._world.streams.get(name)
         if sight is None:
+            self._bare.pop(name, None)
             self._world.source_pods.pop(name, None)  # Kubernetes takes the pod with its owner
             return
-        known = self._world.source_pods.get(name)
-        if not self._world.knows_claims or not (sight.has_source or sight.problem or known):
+        if not self._world.knows_claims or (self._bare.get(name) == sight.uid and not sight.has_source):
             return
         raw = await self._api.get(within(PODS, sight.namespace), pod_name(sight))
         pod = reduce_pod(raw) if raw is not None else None
         self._note(sight, pod)
         await self._step(sight, pod)
-        self._again(name, LOOK_EVERY_S)
+        if sight.has_source or sight.problem or pod is not None:
+            self._bare.pop(name, None)
+            self._again(name, LOOK_EVERY_S)
+        else:
+            self._bare[name] = sight.uid
 
     def _note(self, sight: StreamSight, pod: PodSight | None) -> None:
         stranger = pod is not None and pod.owner_uid != sight.uid

@@ -11,16 +11,28 @@ from typing import Any
 
 import pytest
 
+from spillway_operator.source_pod import SourceImage, pod_body
 from tests.e2e import bare_api
 from tests.e2e.bare_api import NAMESPACE, BareApi
-from tests.e2e.chart import GRANTS, render
+from tests.e2e.chart import GRANTS, agent, render
 from tests.e2e.product import condition, wait_for
 from tests.e2e.test_operator_api import WANTED_KINDS, holder, node_manifest, operator
+from tests.unit.stream_objects import sights
+from tests.unit.stream_objects import stream as unit_stream
+
+
+def image(objects: tuple[Any, ...]) -> str:
+    """The dataplane's, as the chart has it."""
+    return str(agent(objects)["containers"][0]["image"])
+
 
 pytestmark = pytest.mark.long  # an API server of its own
 CONFIG = {
     "disruption": {"turnSeconds": 3},
-    "streams": {"grants": [{"interface": "eth1", "queues": [1, 2, 3], "namespaces": ["studio", "news"]}]},
+    "streams": {
+        "grants": [{"interface": "eth1", "queues": [1, 2, 3], "namespaces": ["studio", "news"]}],
+        "sourceImage": {"name": image(render(*GRANTS)), "pullPolicy": "IfNotPresent"},
+    },
 }
 DRIVER = "tx-queue.spillway.dev"
 SPACES = ("studio", "news", "other")
@@ -245,6 +257,62 @@ def test_a_quota_that_refuses_the_claim_is_quoted(api: BareApi) -> None:
     finally:
         api.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "no-claims")
     wait_for("the claim", lambda: claim(api, "refused"), 60)
+
+
+PICTURE = {"widthPixels": 64, "heightPixels": 32, "exactFrameRate": "25", "pattern": "ColorBars"}
+
+
+def test_a_built_in_source_gets_its_pod(api: BareApi) -> None:
+    """The policies let the operator's own pod in; it comes back when deleted, is replaced with its spec, and waits aloud."""
+    api.apply(stream("bars", source={"video": PICTURE}))
+    first = wait_for("the pod", lambda: source(api, "bars"), 30)
+    assert (first["spec"]["containers"][0]["image"], first["metadata"]["labels"]["spillway.dev/bypassstream"]) == (
+        CONFIG["streams"]["sourceImage"]["name"],  # type: ignore[call-overload, index]
+        "bars",
+    )
+    wait_condition(api, "bars", "SourceWaits")
+    api.kubectl("-n", "studio", "delete", "pod", "bars-source", "--grace-period=0", "--force")
+    second = wait_for("another pod", lambda: other_than(first, source(api, "bars")), 30)
+    api.apply(stream("bars", source={"video": {**PICTURE, "pattern": "Ramp"}}))
+    third = wait_for("a third pod", lambda: other_than(second, source(api, "bars")), 30)
+    assert "Ramp" in third["spec"]["containers"][0]["env"][0]["value"]
+    api.apply(stream("bars"))
+    wait_for("no pod", lambda: source(api, "bars") is None, 30)
+
+
+def source(api: BareApi, name: str) -> Any:
+    return api.get("-n", "studio", "pod", f"{name}-source")
+
+
+def other_than(before: dict[str, Any], found: Any) -> Any:
+    return found if found and found["metadata"]["uid"] != before["metadata"]["uid"] else None
+
+
+BREACHES: dict[str, Any] = {
+    "another image": lambda pod: pod["spec"]["containers"][0].update(image="evil"),
+    "a token": lambda pod: pod["spec"].pop("automountServiceAccountToken"),
+    "root": lambda pod: pod["spec"]["securityContext"].update(runAsNonRoot=False),
+    "a capability": lambda pod: pod["spec"]["containers"][0]["securityContext"]["capabilities"].update(add=["NET_RAW"]),
+    "the host's network": lambda pod: pod["spec"].update(hostNetwork=True),
+    "a folder of the host": lambda pod: pod["spec"].update(volumes=[{"name": "h", "hostPath": {"path": "/"}}]),
+    "an init container": lambda pod: pod["spec"].update(initContainers=[{"name": "i", "image": "evil"}]),
+    "nobody's": lambda pod: pod["metadata"].pop("ownerReferences"),
+    "another name": lambda pod: pod["metadata"].update(name="x-source"),
+}
+
+
+def test_the_operators_rights_on_pods_end_at_sources(api: BareApi) -> None:
+    """A stolen token makes no pod but what a built-in source is, and deletes no other."""
+    (seen,) = sights({**unit_stream("cam", source={"video": PICTURE})})
+    made = pod_body(seen, SourceImage(CONFIG["streams"]["sourceImage"]["name"]))  # type: ignore[call-overload, index]
+    assert "created" in as_operator(api, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(made))
+    for name, breach in BREACHES.items():
+        worse = json.loads(json.dumps(made))
+        breach(worse)
+        said = as_operator(api, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(worse))
+        assert "denied request: " in said, (name, said)
+    api.apply(waiting_pod("victim", "none"))
+    assert "denied request: " in as_operator(api, "-n", "news", "delete", "pod", "victim")
 
 
 def test_the_node_is_told_which_interfaces_have_rings(api: BareApi) -> None:

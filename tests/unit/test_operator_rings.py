@@ -293,6 +293,71 @@ def test_a_deleted_streams_pod_is_told_that_its_ring_goes_on(api):
     settled(api, script)
 
 
+BARS = {"video": {"widthPixels": 64, "heightPixels": 32, "exactFrameRate": "25", "pattern": "ColorBars"}}
+POD = (PODS.plural, "studio", "cam-source")
+
+
+def change(api: FakeApi, reconciler: Reconciler, generation: int, **spec: Any) -> None:
+    raw = stream("cam", **spec)
+    raw["metadata"]["generation"] = generation
+    tell(reconciler, STREAMS, api.put(STREAMS, raw))
+
+
+def test_a_built_in_source_has_its_pod_as_long_as_the_stream_has_it(api):
+    """The claim first; another spec, another pod; none for an application."""
+    api.put(STREAMS, stream("cam", source=BARS))
+
+    async def script(reconciler):
+        first = api.objects[POD]["metadata"]["uid"]
+        assert api.reason() == "SourceWaits"
+        change(api, reconciler, 2, source={"video": {**BARS["video"], "pattern": "Ramp"}})
+        await asyncio.sleep(5)
+        assert api.objects[POD]["metadata"]["uid"] != first
+        del api.objects[POD]
+        await asyncio.sleep(15)
+        assert POD in api.objects, "noticed at the next look, if no event of its claim tells earlier"
+        change(api, reconciler, 3)
+        await asyncio.sleep(15)
+        assert POD not in api.objects
+        api.writes.clear()
+        await asyncio.sleep(600)
+        assert not [key for key in api.writes if PODS.plural in key[0]]
+
+    settled(api, script, source_image=("image", "Never"))
+
+
+def test_a_pod_of_an_earlier_spec_is_found_after_a_restart(api):
+    raw = stream("cam")
+    owner = {"kind": "BypassStream", "name": "cam", "uid": raw["metadata"]["uid"], "controller": True}
+    api.put(STREAMS, raw)
+    api.put(PODS, {"metadata": {"name": "cam-source", "namespace": "studio", "ownerReferences": [owner]}})
+
+    async def script(_):
+        assert POD not in api.objects
+
+    settled(api, script)
+
+
+def test_a_strangers_pod_of_that_name_is_left_alone(api):
+    api.put(STREAMS, stream("cam", source=BARS))
+    api.put(PODS, {"metadata": {"name": "cam-source", "namespace": "studio"}})
+
+    async def script(_):
+        assert POD in api.objects
+        assert (api.reason(), api.told("BypassStream")) == ("Conflict", ["Conflict"])
+
+    settled(api, script, source_image=("image", "Never"))
+
+
+def test_without_an_image_a_source_says_so(api):
+    api.put(STREAMS, stream("cam", source=BARS))
+
+    async def script(_):
+        assert (api.reason(), POD in api.objects) == ("SourceRefused", False)
+
+    settled(api, script)
+
+
 def test_nodes_are_told_where_rings_may_be_and_keep_their_pods(api):
     async def script(_):
         for node in ("n0", "n1"):
