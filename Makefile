@@ -33,7 +33,7 @@ e2e: setup ## A real API server, kubelets, Helm and floods (root)
 long: setup ## Only the tests marked long
 	$(PYTEST) tests -q -m long
 
-nic-test: setup ## Zero copy on the real igb and virtio_net drivers, under QEMU (root; minutes); CARD=igb runs one
+nic-test: setup ## Zero copy on the real igb and virtio_net drivers, under QEMU (root; minutes); CARD=igb for one
 	$(PYTHON) -m tests.nic $(CARD)
 
 fuzz: setup ## Random packets against random policies, kernel against plain matcher, until stopped

@@ -23,7 +23,9 @@ $b ip link set lo up
 
 echo "nic-test: Linux $($b uname -r), up after $($b cut -d' ' -f1 /proc/uptime) s"
 status=0
-NIC_DRIVER=$(word driver) $b chroot /root /bin/sh -c "cd $(word repository) && exec .venv/bin/python -m tests.nic.guest" || status=$?
+export NIC_DRIVER NIC_ONLY
+NIC_DRIVER=$(word driver) NIC_ONLY=$(word only)
+$b chroot /root /bin/sh -c "cd $(word repository) && exec .venv/bin/python -m tests.nic.guest" || status=$?
 $b dmesg | $b grep -iE 'warning|bug:|oops|xdp|hang|transmit queue|reset adapter' | $b tail -n 20 || :
 trap - EXIT
 stop $status

@@ -39,9 +39,10 @@ CARDS = {
 }
 
 
-def command(card: Card, guest: Guest) -> list[str]:
+def command(card: Card, guest: Guest, only: str) -> list[str]:
     """QEMU's words. Paths are those inside the tree, where this machine's root is at /mnt. No KVM: nested machines have none."""
-    kernel = f"console=ttyS0 quiet nokaslr mitigations=off panic=-1 nic.driver={card.driver} nic.repository={REPOSITORY}"
+    told = f"nic.driver={card.driver} nic.repository={REPOSITORY} nic.only={only}"
+    kernel = f"console=ttyS0 quiet nokaslr mitigations=off panic=-1 {told}"
     return words(
         *("qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", str(QUEUES)),
         *("-m", "1536", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"),
@@ -82,10 +83,13 @@ exec nice -n 19 chroot "$tree" "$@"
 """
 
 
-def run_guest(card: Card, guest: Guest, log: Path) -> int:
-    """Start a guest, repeat what it says, and return the status that it ended with; 1 if it ended without one."""
+def run_guest(card: Card, guest: Guest, log: Path, only: str = "") -> int:
+    """Start a guest, repeat what it says, and return the status that it ended with; 1 if it ended without one.
+
+    only: a word in the names of the checks to run; empty for all.
+    """
     inside = ("unshare", "--mount", "--net", "sh", "-c", SURROUNDINGS, "sh", guest.tree, str(card.taps))
-    argv = words(*DIES_WITH_CALLER, *inside, *command(card, guest))
+    argv = words(*DIES_WITH_CALLER, *inside, *command(card, guest, only))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as sink, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink) as started:
         try:

@@ -11,4 +11,5 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 checks = sorted(str(path) for path in HERE.glob("check_*.py"))
-sys.exit(pytest.main(["-v", *sys.argv[1:], "--no-header", "--tb=short", "--color=no", "-c", str(HERE / "pytest.ini"), *checks]))
+only = ["-k", os.environ["NIC_ONLY"]] if os.environ.get("NIC_ONLY") else []
+sys.exit(pytest.main(["-v", *only, "--no-header", "--tb=short", "--color=no", "-c", str(HERE / "pytest.ini"), *checks]))

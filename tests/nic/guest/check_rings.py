@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from ipaddress import ip_address
-from pathlib import Path
+from collections.abc import Callable
 from threading import Thread
 
 import pytest
 
 from spillway_crds.errors import Conflict, NotSupported
-from spillway_crds.streams import BindMode, Flow, RingParameters, RingSize
+from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.cards import received_packets
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingOrder, RingStatus
+from spillway_dataplane.stream.model import RingOrder
 from spillway_stream import LinkState, connect
 from tests.nic.guest.application import send
-from tests.nic.guest.cable import FAR_ADDRESS, Cable, run
+from tests.nic.guest.cable import Cable, run
+from tests.nic.guest.rings import order, until, wait_for
 
 FRAMES = 1000
 NOBODY = 65534
-FLOW = Flow(destination=ip_address(FAR_ADDRESS), destination_port=5004)
-RINGS = Path("/run/rings")
-
-
-@pytest.fixture
-def keeper(cable: Cable) -> Iterator[RingKeeper]:
-    cable.wait_for_carrier()
-    made = RingKeeper(patience_s=5)
-    yield made
-    for status in made.statuses():
-        made.close(status.key)
-    made.stop()
-
-
-def order(cable: Cable, queue: int, mode: BindMode, name: str = "cam") -> RingOrder:
-    directory = RINGS / name
-    directory.mkdir(parents=True, exist_ok=True)
-    parameters = RingParameters(FLOW, mode, ring=RingSize(descriptors=256, batch=32))
-    return RingOrder(f"{name}/ring", directory, cable.ifname, queue, parameters, f"studio/{name}")
 
 
 def application(wanted: RingOrder) -> subprocess.Popen[str]:
@@ -146,16 +125,3 @@ def test_a_ring_goes_on_behind_a_card_that_was_reset(native: Cable, keeper: Ring
         send(ring, range(200, 400))
     assert far.numbers(400) == list(range(400))
     assert keeper.statuses()[0].bind_mode is BindMode.ZERO_COPY
-
-
-def until(keeper: RingKeeper, wanted: Callable[[RingStatus], bool]) -> RingStatus:
-    """The one ring's status, once it is as wanted."""
-    wait_for(lambda: wanted(keeper.statuses()[0]), keeper.statuses)
-    return keeper.statuses()[0]
-
-
-def wait_for(probe: Callable[[], bool], said: Callable[[], object] = lambda: "") -> None:
-    ends = time.monotonic() + 60
-    while not probe():
-        assert time.monotonic() < ends, said()
-        time.sleep(0.2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from spillway_dataplane.stream.keeper import RingKeeper
 from tests.nic.guest.cable import Cable, lay_cable
 
 
@@ -28,3 +29,13 @@ def native(programmed: Cable) -> Iterator[Cable]:
     programmed.spread_over(0, 1, 2, 3)
     yield programmed
     programmed.spread_over(0, 1, 2, 3)
+
+
+@pytest.fixture
+def keeper(cable: Cable) -> Iterator[RingKeeper]:
+    cable.wait_for_carrier()
+    made = RingKeeper(patience_s=5)
+    yield made
+    for status in made.statuses():
+        made.close(status.key)
+    made.stop()
