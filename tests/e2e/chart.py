@@ -25,6 +25,9 @@ GRANTS = (  # `--set` settings with which streams are installed
     "streams.grants[1].interface=eth0",
     "streams.grants[1].queues={3}",
     "streams.grants[1].namespaces={studio}",
+    "streams.grants[2].interface=eth7",
+    "streams.grants[2].queues={0}",
+    "streams.grants[2].namespaces={studio}",
 )
 Json = dict[str, Any]
 

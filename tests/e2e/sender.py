@@ -70,7 +70,7 @@ def main() -> None:
         )
         ring.drain()
         stats = ring.stats
-        say(sent=sent, packets=stats.packets, bytes=stats.bytes)
+        say(sent=sent, packets=stats.packets, bytes=stats.bytes, refused=stats.refused)
         try:
             time.sleep(float(os.environ.get("STAY", "0")))
         except Told:

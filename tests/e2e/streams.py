@@ -15,7 +15,7 @@ from tests.cluster.errors import CommandFailed
 from tests.e2e.chart import GRANTS
 from tests.e2e.product import DATAPLANE_PODS, NAMESPACE, Json, Product, condition, wait_for
 
-SENDER = Path(__file__).with_name("sender.py")
+PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("sender.py", "hostile.py"))
 NAMESPACES = ("studio", "news", "lobby")  # the last is not on the list
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
 QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
@@ -37,7 +37,7 @@ class Studio:
         self.product.wait_pods_ready()
         for name in NAMESPACES:
             labels = {"name": name, "labels": RESTRICTED}
-            code = {"sender.py": SENDER.read_text()}
+            code = {file.name: file.read_text() for file in PROGRAMS}
             self.product.apply(
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": labels},
                 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": name}, "data": code},
@@ -101,7 +101,7 @@ class Studio:
 
     def delete(self, *names: str, namespace: str = "studio") -> None:
         """Delete pods and claims of these names, and wait until they are gone."""
-        for kind in ("bypassstream", "pod", "resourceclaim"):
+        for kind in ("deployment", "bypassstream", "pod", "resourceclaim"):
             self.product.kubectl("-n", namespace, "delete", kind, *names, "--ignore-not-found", f"--timeout={DOWN_S:.0f}s")
 
     # ---- pods ---------------------------------------------------------------------------------------------------------
@@ -231,10 +231,11 @@ def sender_pod(
     *,
     namespace: str = "studio",
     node: str | None = "node1",
+    script: str = "sender.py",
     **environment: object,
 ) -> Json:
     """A pod that sends; its claim has its own name unless another is given."""
-    spec = sender_spec(product, claim or name, node, **environment)
+    spec = sender_spec(product, claim or name, node, script, **environment)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 

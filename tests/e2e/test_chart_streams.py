@@ -81,7 +81,7 @@ def test_notes_say_whose_the_queues_are(telling: Path) -> None:
 def test_the_driver_reads_what_the_chart_writes(objects: tuple[Json, ...]) -> None:
     """Its decoder is strict; a queue is granted to whom it is listed for and to nobody else."""
     grants = decode_grants(only(objects, "ConfigMap", "spillway-streams")["data"]["streams.json"])
-    assert grants.queues() == (("eth0", 3), ("eth1", 1), ("eth1", 2), ("eth1", 3))
+    assert grants.queues() == (("eth0", 3), ("eth1", 1), ("eth1", 2), ("eth1", 3), ("eth7", 0))
     assert grants.allows("news", "eth1", 2)
     assert not grants.allows("news", "eth0", 3)
     assert not grants.allows("studio", "eth1", 0)
