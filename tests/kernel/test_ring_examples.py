@@ -53,7 +53,7 @@ def test_a_sender_numbers_its_packets(
 
 
 def test_the_public_header_stands_alone(tmp_path: Path) -> None:
-    """It is C and C++, needs no other header of ours, and every function in it is in the library's files."""
+    """It needs no other header of ours, and every function in it is in the files that the Makefile names."""
     header = (REPOSITORY / "dataplane/spillway_stream/core/spillway_ring.h").read_text()
     names = re.findall(r"\b(spw_\w+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL))
     names = list(dict.fromkeys(names))

@@ -88,6 +88,7 @@ int spw_fail(struct spw_error *error, enum spw_code code, int sys_errno, const c
 
 /* clocks.c */
 uint64_t spw_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t spw_monotonic_of(uint64_t at_tai_ns);
 uint64_t spw_steal_ns(void);
 
 /* handshake.c */

@@ -138,8 +138,9 @@ static enum step listen_once(struct handshake *shake, bool *waits, struct spw_er
   } else if (head.type == SPW_WAIT) {
     char holder[200];
     copy_text(holder, sizeof holder, body, length);
+    bool news = error->code != SPW_HELD || strcmp(error->text, holder) != 0;
     spw_fail(error, SPW_HELD, EBUSY, "%s", holder);
-    if (shake->waiting) shake->waiting(shake->context, holder);
+    if (news && shake->waiting) shake->waiting(shake->context, holder);
     *waits = true;
     step = STEP_AGAIN;
   } else {

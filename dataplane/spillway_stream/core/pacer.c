@@ -37,7 +37,7 @@ void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns) {
   pacer->ordered = at_tai_ns != 0;
   pacer->asked_ns = pacer->seen_ns = now_ns;
   if (pacer->ordered) {
-    int64_t ahead_ns = (int64_t)(at_tai_ns - spw_tai_ns());
+    int64_t ahead_ns = (int64_t)(spw_monotonic_of(at_tai_ns) - now_ns);
     if (ahead_ns > (int64_t)AHEAD_NS) ahead_ns = AHEAD_NS;
     if (ahead_ns < -(int64_t)AHEAD_NS) ahead_ns = -(int64_t)AHEAD_NS;
     pacer->due = q32(now_ns + (uint64_t)ahead_ns);
