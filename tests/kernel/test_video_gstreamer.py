@@ -12,6 +12,7 @@ import pytest
 from tests.kernel.netpair import NetnsPair
 from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import gstreamer, open_ring, source, video
+from tests.receivers import caps_of
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.video.formats import PictureFormat, pixel_group
@@ -27,14 +28,6 @@ def node(netns_pair: NetnsPair) -> NetnsPair:
 def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
     with keeping() as made:
         yield made
-
-
-def caps(picture: PictureFormat, payload_type: int = 96) -> str:
-    group = picture.group
-    return (
-        f"media=video,payload={payload_type},clock-rate=90000,encoding-name=RAW,sampling={group.sampling},"
-        f"depth=(string){group.depth_bits},width=(string){picture.width},height=(string){picture.height},colorimetry=BT709-2"
-    )
 
 
 def shown(picture: PictureFormat, frame: bytes) -> str:
@@ -67,7 +60,7 @@ def test_a_hundred_frames_of_bars(node: NetnsPair, keeper: RingKeeper, tmp_path:
     ring = open_ring(keeper, tmp_path)
     expected = shown(picture, bars_line(picture) * picture.height)
     with (
-        gstreamer(node, tmp_path / "out", caps(picture), shown_bytes(picture)) as receiver,
+        gstreamer(node, tmp_path / "out", caps_of(picture), shown_bytes(picture)) as receiver,
         source(tmp_path, [ring], video(picture, "50", pattern="ColorBars")) as sender,
     ):
         frames = receiver.frames(100)
@@ -91,7 +84,7 @@ def test_other_formats_from_a_file(node: NetnsPair, keeper: RingKeeper, tmp_path
     expected = [shown(picture, frame) for frame in clip]
     ring = open_ring(keeper, tmp_path)
     with (
-        gstreamer(node, tmp_path / "out", caps(picture), shown_bytes(picture)) as receiver,
+        gstreamer(node, tmp_path / "out", caps_of(picture), shown_bytes(picture)) as receiver,
         source(tmp_path, [ring], video(picture, file="clip.raw")) as sender,
     ):
         seen = [digest(frame) for frame in receiver.frames(9)]
@@ -106,7 +99,7 @@ def test_the_ramp_moves(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> 
     rows, _ = ramp(picture).frame(0, 0)
     ring = open_ring(keeper, tmp_path)
     with (
-        gstreamer(node, tmp_path / "out", caps(picture), shown_bytes(picture)) as receiver,
+        gstreamer(node, tmp_path / "out", caps_of(picture), shown_bytes(picture)) as receiver,
         source(tmp_path, [ring], video(picture, pattern="Ramp")),
     ):
         frames = receiver.frames(5)
