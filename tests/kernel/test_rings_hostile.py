@@ -61,7 +61,7 @@ class Neighbour:
     def is_served(self) -> None:
         began = time.monotonic()
         held = hold(self.order.directory)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         held.until(LinkState.READY)
         with self.node.peer_listen() as listener:
             held.send(numbered(held, 0, 100))
@@ -251,7 +251,7 @@ def test_a_descriptor_whose_close_lingers_stops_its_own_ring_only(
     began = time.monotonic()
     assert {status.key for status in keeper.statuses()} == {"cam/ring", "neighbour/ring"}
     keeper.close(order.key)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3.5
     neighbour.is_served()
     listener.close()
     time.sleep(max(0.0, began + 4.5 - time.monotonic()))
