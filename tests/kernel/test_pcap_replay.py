@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import open_ring, source
 
 from spillway_dataplane.stream.keeper import RingKeeper
+from spillway_stream._ring import send_capture
+from spillway_stream.ring import connect
 
 ETHERNET = bytes.fromhex("020000000002") + bytes.fromhex("020000000001") + b"\x88\xb5"  # an EtherType for experiments
 
@@ -115,3 +118,34 @@ def test_frames_that_are_too_large(
         fault = sender.fault()
     assert fault["reason"] == "NotSupported"
     assert fault["message"].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("at", "lengths", "due", "first", "n"),
+    [
+        pytest.param([0, 64], [64], None, 0, 1, id="arrays of different lengths"),
+        pytest.param([0, 64], [64, 64], [0], 0, 2, id="fewer times than frames"),
+        pytest.param([0, 64], [64, 65], None, 0, 2, id="beyond the end of the capture"),
+        pytest.param([0, 2**63], [64, 64], None, 0, 2, id="a place that no memory has"),
+        pytest.param([0, 0], [64, 5000], None, 0, 2, id="longer than the ring's frames"),
+        pytest.param([0, 64], [64, 64], None, 1, 2, id="more frames than there are"),
+        pytest.param([0, 64], [64, 64], None, 2**63, 2**63, id="counts that overflow"),
+    ],
+)
+def test_what_would_leave_the_memory_is_refused(
+    node: NetnsPair,
+    keeper: RingKeeper,
+    tmp_path: Path,
+    at: list[int],
+    lengths: list[int],
+    due: list[int] | None,
+    first: int,
+    n: int,
+) -> None:
+    """Nothing is sent, and the ring can be used afterwards."""
+    due_ns = array("Q", due) if due is not None else None
+    with connect(open_ring(keeper, tmp_path), timeout_s=5) as ring:
+        with pytest.raises(ValueError, match="do not fit"):
+            send_capture(ring, bytes(128), array("Q", at), array("I", lengths), due_ns, first, n, 0, 64)
+        send_capture(ring, frame(1) + frame(2), array("Q", [0, 64]), array("I", [64, 64]), None, 0, 2, 0, 64)
+        assert ring.stats.packets == 2
