@@ -149,7 +149,8 @@ class Lab:
             command = [sys.executable, "-m", "tests.bench.tx_python", self.node.path, str(seconds), str(4 * batch)]
         else:
             command = [str(self.program), mode, places[mode], str(seconds), str(batch), str(pps)]
-        done = subprocess.run(["taskset", "-c", str(CPU), *command], capture_output=True, text=True, check=False)
+        alone = ["nice", "-n", "-20", "taskset", "-c", str(CPU)]  # all candidates alike: little else runs on their core
+        done = subprocess.run([*alone, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         said: dict[str, Any] = json.loads(done.stdout)
         return Sent(**{**said, "jitter": tuple(said.get("jitter", ()))})
