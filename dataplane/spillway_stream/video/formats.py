@@ -12,7 +12,7 @@ from dataclasses import dataclass
 YCBCR_422, YCBCR_444, RGB = "YCbCr-4:2:2", "YCbCr-4:4:4", "RGB"
 SAMPLINGS = (YCBCR_422, YCBCR_444, RGB)
 DEPTHS = (8, 10, 12)
-MAX_FRAME_BYTES = 1 << 30
+MAX_FRAME_BYTES = 1 << 28  # 8K with 12 bit 4:4:4 has 149 MB
 PIXELS = {  # (sampling, depth) -> pixels of a pgroup
     (YCBCR_422, 8): 2, (YCBCR_422, 10): 2, (YCBCR_422, 12): 2,
     (YCBCR_444, 8): 1, (YCBCR_444, 10): 4, (YCBCR_444, 12): 2,
