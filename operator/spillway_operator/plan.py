@@ -181,7 +181,7 @@ def plan_state(
 ) -> NodeState:
     """Return what the node's order says; never expressed by absence."""
     if rules.emptying:
-        return NodeState.EMPTY
+        return NodeState.IDLE if has_ring else NodeState.EMPTY  # no program is taken off under a ring that somebody holds
     if resolved.orders:
         return NodeState.ACTIVE
     if (rules.standby_attach and is_standby(node, rules)) or may_have_rings(node, rules) or has_ring:

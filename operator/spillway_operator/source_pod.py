@@ -200,17 +200,17 @@ def _words(ended: Mapping[str, Any]) -> tuple[str, str]:
 # ---- what to do -----------------------------------------------------------------------------------------------------------
 
 
-def plan_pod(sight: StreamSight, pod: PodSight | None, claim: ClaimPlan, *, has_claim: bool) -> Step:
-    """Return what to do about a stream's source pod. has_claim: its present claim is there.
+def plan_pod(sight: StreamSight, pod: PodSight | None, claim: ClaimPlan, *, has_claim: bool, ending: bool = False) -> Step:
+    """Return what to do about a stream's source pod. has_claim: its present claim is there. ending: the release is uninstalled.
 
     A pod that was made of an earlier spec goes at once: it holds the claim that has to be replaced. A pod whose file is through
     stays, so that people can read its log.
     """
     if pod is None:
         ready = sight.has_source and has_claim and claim.obstacle is None and claim.step is Step.KEEP
-        return Step.CREATE if ready else Step.KEEP
+        return Step.CREATE if ready and not ending else Step.KEEP
     if pod.owner_uid != sight.uid or pod.deleting:
         return Step.KEEP
     outdated = not sight.problem and (not sight.has_source or pod.made_of != made_of(sight))
     homeless = not pod.node and claim.obstacle is not None and not claim.obstacle.replacing
-    return Step.DELETE if outdated or homeless or pod.phase == "Failed" else Step.KEEP
+    return Step.DELETE if ending or outdated or homeless or pod.phase == "Failed" else Step.KEEP

@@ -67,7 +67,7 @@ class SourceWork:
         claim = self._world.claims.get(sight.name)
         plan = plan_claim(sight, claim, self._world.places().get(sight.name), served=True)
         has_claim = claim is not None and claim.owner_uid == sight.uid and not claim.deleting
-        step = plan_pod(sight, pod, plan, has_claim=has_claim)
+        step = plan_pod(sight, pod, plan, has_claim=has_claim, ending=self._world.emptying)
         if step is Step.CREATE:
             await self._create(sight)
         elif step is Step.DELETE and pod is not None:

@@ -64,7 +64,7 @@ class StreamWork:
             await self._tell_holders(claim)
             return
         plan = self._plan(sight)
-        if plan.step is Step.CREATE:
+        if plan.step is Step.CREATE and not self._world.emptying:
             await self._create(sight)
         elif plan.step is Step.DELETE and claim is not None:
             await self._delete(claim)

@@ -12,15 +12,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from spillway_crds import names
 from spillway_crds.errors import InvalidIntent
-from spillway_operator.apiserver import CRDS, DATAPLANES, NODES, ApiServer, Kind, config_maps, connect
+from spillway_operator.apiserver import CLAIMS, CRDS, DATAPLANES, NODES, ApiServer, Kind, config_maps, connect
 from spillway_operator.config import Config
-from spillway_operator.crds import is_serving
+from spillway_operator.crds import CLAIM_PLURALS, is_serving
 from spillway_operator.health import Health
 from spillway_operator.main import (
     BAD_CONFIG,
@@ -35,6 +35,7 @@ from spillway_operator.main import (
 from spillway_operator.plan import is_empty
 from spillway_operator.reconcile import Place
 from spillway_operator.sights import DataplaneSight, NodeSight
+from spillway_operator.stream_wire import is_about_queues, reduce_claim
 from spillway_operator.wire import reduce_dataplane, reduce_node
 from spillway_operator.world import UNINSTALL_CONFIGMAP, UNINSTALL_OWNER_KEY
 
@@ -44,6 +45,7 @@ POLL_S = 1.0
 SAY_AGAIN_S = 15.0
 LEAD_RETRY_S = 5.0
 MAX_NAMED = 20
+NO_RINGS: Mapping[str, list[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +138,31 @@ async def observe_progress(api: ApiServer, seen: int) -> Progress:
     """Look at every node that carries our label or has an order. seen: how many there were so far."""
     raws, _ = await api.list(DATAPLANES)
     labelled, _ = await api.list(NODES, query={"labelSelector": names.NODE_LABEL})
-    return progress_of((reduce_dataplane(raw, None) for raw in raws), map(reduce_node, labelled), seen)
+    rings = await _observe_rings(api)
+    return progress_of((reduce_dataplane(raw, None) for raw in raws), map(reduce_node, labelled), seen, rings)
 
 
-def progress_of(dataplanes: Iterable[DataplaneSight], labelled: Iterable[NodeSight], seen: int) -> Progress:
-    """What is left to do. A node is done when its label and its order are gone."""
+async def _observe_rings(api: ApiServer) -> dict[str, list[str]]:
+    """Pods that hold a transmit ring, by node: `namespace/name`. Without the driver such a pod could not even end."""
+    if not await api.discover(names.RESOURCE_API) >= CLAIM_PLURALS:
+        return {}
+    raws, _ = await api.list(CLAIMS)
+    found: dict[str, list[str]] = {}
+    for claim in map(reduce_claim, filter(is_about_queues, raws)):
+        for node in {device.node for device in claim.devices}:
+            found.setdefault(node, []).extend(f"{claim.namespace}/{pod}" for pod in claim.holders)
+    return found
+
+
+def progress_of(
+    dataplanes: Iterable[DataplaneSight], labelled: Iterable[NodeSight], seen: int, rings: Mapping[str, list[str]] = NO_RINGS
+) -> Progress:
+    """What is left to do. A node is done when its label and its order are gone. rings: by node, the pods that hold one."""
     left = {node.name: "its label is there" for node in labelled}
     for dataplane in dataplanes:
         left[dataplane.name] = _what_it_does(dataplane)
+    for node in left.keys() & rings.keys():
+        left[node] = f"rings are held there by pod {', '.join(sorted(rings[node])[:MAX_NAMED])}: end it first"
     return Progress(tuple(f"{name} ({left[name]})" for name in sorted(left)), max(seen, len(left)))
 
 

@@ -84,7 +84,7 @@ class World:
             idle_s=self.config.disruption.idle_s,
             report_seconds=report_seconds(len(self.nodes)),
             emptying=self.emptying,
-            ring_interfaces=granted_interfaces(self.config.grants) if self.serves_claims else (),
+            ring_interfaces=granted_interfaces(self.config.grants) if self.serves_claims and not self.emptying else (),
         )
 
     # ---- rings ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,19 @@ from tests.jumping_loop import beside, play
 from tests.unit.stream_objects import GRANTS, bare_claim, offered, stream
 
 from spillway_crds import names
-from spillway_operator.apiserver import CLAIMS, CRDS, DATAPLANES, EVENTS, NODES, PODS, SLICES, STREAMS, ApiFailure, Kind
+from spillway_operator.apiserver import (
+    CLAIMS,
+    CRDS,
+    DATAPLANES,
+    EVENTS,
+    NODES,
+    PODS,
+    SLICES,
+    STREAMS,
+    ApiFailure,
+    Kind,
+    config_maps,
+)
 from spillway_operator.config import Config, Standby
 from spillway_operator.reconcile import Place, Reconciler
 
@@ -391,6 +403,27 @@ def test_a_node_with_a_ring_keeps_its_pod_when_the_grants_are_gone(api):
         assert order(api, "n0")["state"] == "Empty"
 
     settled(api, script, grants=())
+
+
+def test_an_uninstall_waits_for_rings_and_ends_its_own_sources(api):
+    """No program is taken off under a ring, no new claim is made, and the operator's own pods give theirs back."""
+    api.put(STREAMS, stream("cam", source=BARS))
+
+    async def script(reconciler):
+        allocate(api, reconciler)
+        reconciler.world.deployment_uid = "release"
+        wish = {"metadata": {"name": "spillway-uninstall", "namespace": "ns"}, "data": {"deployment": "release"}}
+        tell(reconciler, config_maps("ns"), api.put(config_maps("ns"), wish))
+        await asyncio.sleep(5)
+        assert (order(api, "n0")["state"], order(api, "n1")["state"]) == ("Idle", "Empty")
+        assert "ringInterfaces" not in order(api, "n0")
+        assert POD not in api.objects
+        vanish(api, reconciler, CLAIMS, "cam", "studio")
+        await asyncio.sleep(20)
+        assert order(api, "n0")["state"] == "Empty"
+        assert (api.claim(), POD in api.objects) == (None, False)
+
+    settled(api, script, source_image=("image", "Never"))
 
 
 def test_an_api_server_without_claims_is_left_alone(api):

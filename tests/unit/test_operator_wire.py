@@ -282,3 +282,10 @@ def test_uninstall_says_who_is_left():
     assert progress.remaining == (never, "n (clean, its pod is ending)", "o (its label is there)")
     assert str(progress).startswith(f"1 of 4 nodes are clean; waiting for {never}, n (")
     assert str(progress_of([], [], seen=4)) == "4 of 4 nodes are clean"
+
+
+def test_uninstall_names_the_pods_that_hold_rings():
+    """Only of nodes that are not clean yet."""
+    node = NodeSight("n", "u", 1)
+    progress = progress_of([], [node], seen=2, rings={"n": ["studio/b", "studio/a"], "clean": ["news/c"]})
+    assert progress.remaining == ("n (rings are held there by pod studio/a, studio/b: end it first)",)
