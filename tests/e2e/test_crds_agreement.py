@@ -12,7 +12,9 @@ import pytest
 
 from spillway_crds.decode import decode_filter
 from spillway_crds.errors import InvalidIntent
+from spillway_crds.streams_wire import decode_stream
 from tests import crd_cases as cases
+from tests import stream_cases
 from tests.cluster.errors import CommandFailed
 
 ROUNDS = 20
@@ -51,9 +53,38 @@ def manifest(chance: random.Random) -> cases.Manifest:
     )
 
 
+def stream(chance: random.Random) -> cases.Manifest:
+    """A stream whose texts are of any shape, short enough."""
+    video = {
+        "widthPixels": chance.randint(1, 40),
+        "heightPixels": chance.randint(1, 9),
+        "exactFrameRate": texts(chance, "0159/ .", 5) or "0",
+        "sampling": chance.choice(["YCbCr-4:2:2", "YCbCr-4:4:4", "RGB"]),
+        "depthBits": chance.randint(8, 12),
+        "interlaced": chance.random() < 0.5,
+        "file": texts(chance, "a./", 6),
+        "volume": {chance.choice(["configMap", "persistentVolumeClaim"]): texts(chance, "aB0-.", 4) or "-"},
+    }
+    pcap = {"file": texts(chance, "a./", 4), "speed": texts(chance, "012.", 5) or "-", "volume": {"configMap": "c"}}
+    flow = {"destinationAddress": address(chance), "sourceAddress": address(chance), "destinationPort": 1}
+    return stream_cases.stream(
+        interface=texts(chance, "abe0.*?-_/: l\u00e9", 6) or "-",
+        txQueue=chance.choice([0, 5, "Any", "any", "", "4"]),
+        flow=flow,
+        source=chance.choice([{"video": video}, {"pcap": pcap}, {"application": {}}]),
+        **chance.choice([{}, {"cpu": 1}, {"clock": {}}, {"pacing": {"packetsPerSecond": 1}}]),
+    )
+
+
+def address(chance: random.Random) -> str:
+    """Mostly an address, of every kind that the rules tell apart."""
+    special = ("0.0.0.0", "127.0.0.9", "255.255.255.255", "224.0.0.1", "::", "::1", "ff02::1", "fe80::1", "239.1.1.1")
+    return chance.choice([chance.choice(special), prefix(chance).partition("/")[0] or "x"])[:39]
+
+
 def refused_by_decoder(made: cases.Manifest) -> set[str]:
     try:
-        decode_filter(made)
+        (decode_stream if made["kind"] == "BypassStream" else decode_filter)(made)
     except InvalidIntent as error:
         return {problem.path for problem in error.problems}
     return set()
@@ -68,9 +99,10 @@ def refused_by_api(installed: Any, made: cases.Manifest) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_both_refuse_the_same_fields(installed: Any, seed: int) -> None:
-    """Prefixes, ports, interfaces and label keys: nothing passes one and not the other."""
-    made = manifest(random.Random(seed))
+@pytest.mark.parametrize("make", [manifest, stream], ids=["filters", "streams"])
+def test_both_refuse_the_same_fields(installed: Any, make: Any, seed: int) -> None:
+    """Prefixes, ports, interfaces, label keys, addresses, rates and files: nothing passes one and not the other."""
+    made = make(random.Random(seed))
     refused = refused_by_decoder(made)
     assert refused == refused_by_api(installed, made)
     assert refused
