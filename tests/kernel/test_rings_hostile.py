@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip, open_descriptors
-from tests.kernel.ring_client import HeldRing, ask, connect, hold, refusal
+from tests.kernel.ring_client import HeldRing, ask, connect, hold, receive, refusal
 from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
 
 from spillway_dataplane.stream import server
@@ -207,6 +207,21 @@ def hold_when_drained(order: RingOrder) -> None:
         except BlockingIOError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_node_without_descriptors_hands_over_once_it_has_some(order: RingOrder) -> None:
+    """Whatever took them: who waits goes on waiting, and nobody is lost."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connection = connect(order.directory)
+    time.sleep(0.1)
+    highest = max(int(each.split(" ", 1)[0]) for each in open_descriptors())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(highest, 10), hard))
+    try:
+        connection.send(encode_hello())
+        assert receive(connection)[0] is MessageType.WAIT
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    HeldRing.taken(connection).close()
 
 
 def test_who_never_greets_is_sent_away(order: RingOrder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,8 @@ class RingKeeper:
         with self._lock:
             kept, self._kept = tuple(self._kept.values()), {}
         for each in kept:
+            each.server.end()
+        for each in kept:
             each.server.close(returning=True)
             each.ring.leave()
 

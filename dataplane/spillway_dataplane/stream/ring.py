@@ -136,20 +136,25 @@ class KeptRing:
             self.lose(f"zero copy ended: {told}")
 
     def offer(self, *, resumed: bool) -> tuple[bytes, tuple[int, ...]] | None:
-        """Return the message that hands the ring over, and copies of its descriptors to send and close. None while unbound.
+        """Return the message that hands the ring over, and copies of its descriptors to send and close.
+
+        None while nothing is bound, or while no more descriptors can be had.
 
         Copies, because another thread may lose the ring meanwhile, and a number that is used again must never reach a client.
         """
         with self._lock:
             if self._bound is None:
                 return None
+            xsk = self._bound.xsk
+            try:
+                shared = _copies((xsk.fd, xsk.umem_fd, self._page.fd, self._report.fd))
+            except OSError:
+                return None
             if not resumed:
                 self._counting = self._counting.next_holder()
                 self._report.clear()
                 self._write_record()
-            xsk = self._bound.xsk
-            shared = (xsk.fd, xsk.umem_fd, self._page.fd, self._report.fd)
-            return encode_ring(self._offer(self._bound)), _copies(shared)
+            return encode_ring(self._offer(self._bound)), shared
 
     def _offer(self, bound: Bound) -> RingOffer:
         shape, parameters = bound.xsk.shape, self.order.parameters

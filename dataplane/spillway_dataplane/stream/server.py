@@ -64,13 +64,17 @@ class RingServer:
                 with suppress(BlockingIOError):  # full of wake-ups: it will wake
                     os.eventfd_write(self._wake, 1)
 
+    def end(self) -> None:
+        """Let the thread come to its end, without waiting for it."""
+        self._stop = True
+        self.wake()
+
     def close(self, *, returning: bool = False) -> None:
         """End the thread and every connection. A thread that a client keeps waiting is left behind to end by itself.
 
         returning: this ring's next server takes the socket's place, so the file stays.
         """
-        self._stop = True
-        self.wake()
+        self.end()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
         if not returning:
@@ -192,8 +196,11 @@ class RingServer:
         try:
             if not hello.resuming:
                 self._waiting.append(client)
-            elif not self._resume(client, hello.descriptors):
+            elif not self._is_ours(hello.descriptors):
                 self._refuse(client, errno.ESTALE, "the ring that is resumed is not this claim's ring any more: ask for it anew")
+                return
+            elif not self._hand_to(client, resumed=True):
+                self._refuse(client, errno.EAGAIN, "the node has no descriptors left: come back with the ring later")
                 return
         finally:
             close_all(hello.descriptors)
@@ -201,27 +208,25 @@ class RingServer:
         if client in self._waiting:
             client.wait(self._holder_text())
 
-    def _resume(self, client: Client, descriptors: tuple[int, ...]) -> bool:
-        """Give the ring back to who has it already. It goes before everybody who waits."""
+    def _is_ours(self, descriptors: tuple[int, ...]) -> bool:
+        """Whether this is the ring, in the hands of who has it already: that one goes before everybody who waits."""
         if self._holder is not None or len(descriptors) != 2:
             return False
-        if not (self.ring.is_this(descriptors[0]) or self.ring.adopt(*descriptors)):
-            return False
-        self._hand_to(client, resumed=True)
-        return self._holder is client
+        return self.ring.is_this(descriptors[0]) or self.ring.adopt(*descriptors)
 
     def _hand_over(self) -> None:
         while self._holder is None and self._waiting and self.ring.bound:
-            client = self._waiting.pop(0)
+            client = self._waiting[0]
             with self._guarded(client):
-                self._hand_to(client, resumed=False)
+                if not self._hand_to(client, resumed=False):
+                    return
 
-    def _hand_to(self, client: Client, *, resumed: bool) -> None:
+    def _hand_to(self, client: Client, *, resumed: bool) -> bool:
+        """Make a client the holder. False when there is nothing to hand over now; raises Ended if it is gone."""
         generation = self.ring.generation
         offer = self.ring.offer(resumed=resumed)
         if offer is None:
-            self._waiting.insert(0, client)
-            return
+            return False
         message, descriptors = offer
         try:
             client.send(message, descriptors)
@@ -229,7 +234,9 @@ class RingServer:
             close_all(descriptors)
         client.generation = generation
         self._holder = client
+        self._waiting = [each for each in self._waiting if each is not client]
         self._tell_waiting()
+        return True
 
     def _end_stale_holder(self) -> None:
         if self._holder is not None and self._holder.generation != self.ring.generation:
