@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import agent, drop, ready, tx, video
+from tests.bench import agent, claims, drop, ready, tx, video
 from tests.bench.rows import Row, write_json
 
 ROWS: dict[str, Callable[[], Row]] = {
@@ -18,6 +18,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "change-node": agent.change_node,
     "agent-memory": ready.agent_memory,
     "apply-ready": ready.apply_ready,
+    "claim-first-packet": claims.claim_first_packet,
     "tx-c": tx.tx_c,
     "tx-python": tx.tx_python,
     "tx-syscalls": tx.tx_syscalls,

@@ -94,12 +94,12 @@ def test_the_operator_may_set_its_label(cluster: Cluster, product: Product, oper
 def test_the_dataplane_holds_five_capabilities(product: Product) -> None:
     """As asked for in the pod, and as the kernel shows it of the running process."""
     pod = product.get_all("pods", "-n", NAMESPACE, "-l", DATAPLANE_PODS)[0]
-    (container,) = pod["spec"]["containers"]
+    container = next(each for each in pod["spec"]["containers"] if each["name"] == "agent")
     context = container["securityContext"]
     assert {f"CAP_{name}" for name in context["capabilities"]["add"]} == FIVE
     assert context["capabilities"]["drop"] == ["ALL"]
     assert not context.get("privileged")
-    status = product.kubectl("-n", NAMESPACE, "exec", pod["metadata"]["name"], "--", "cat", "/proc/1/status")
+    status = product.kubectl("-n", NAMESPACE, "exec", pod["metadata"]["name"], "-c", "agent", "--", "cat", "/proc/1/status")
     bounding = next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd"))
     assert int(bounding, 16) == sum(1 << bit for bit in CAPABILITY_BITS.values())
 
