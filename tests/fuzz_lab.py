@@ -22,6 +22,7 @@ from spillway_dataplane.kernel.maps import (
     encode_switches,
     peer_entries,
     peer_gate,
+    read_counts,
     sum_cpus,
     value_bytes,
     value_stride,
@@ -69,7 +70,7 @@ class Lab:
         write_entries(maps["peer_prefixes"], prefixes)
         self._clear()
         verdicts = tuple(run_all(self.program.main, arrivals, ingress_ifindex=self.ifindex))
-        counts = {slot: Counts(*_read(maps["counters"], slot, 6)) for slot in self.slots}
+        counts = read_counts(maps["counters"], self.slots)
         return Outcome(verdicts, {slot: each for slot, each in counts.items() if each != Counts()}, self._interface_counts())
 
     def run_matcher(self, switches: Switches, peers: tuple[PeerEntry, ...], arrivals: Sequence[Arrival]) -> Outcome:

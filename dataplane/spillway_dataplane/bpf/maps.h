@@ -20,8 +20,8 @@ struct switches {
 	u32 modes[MODE_SLOTS];
 };
 
-struct counter {
-	u64 matched_packets, matched_bytes;
+struct counter { /* kernel/maps.py reads it; a packet that is dropped is counted once, as that alone */
+	u64 matched_packets, matched_bytes; /* and not dropped */
 	u64 dropped_packets, dropped_bytes;
 	u64 would_drop_packets, would_drop_bytes;
 };

@@ -27,15 +27,14 @@ static __always_inline void count_watched(packet_t *packet)
 /* The rule in packet->slot drops the packet, unless it belongs to a failsafe flow: then it passes, counted for both. */
 static __always_inline int count_drop(packet_t *packet, u32 flow)
 {
-	volatile struct counter *counter = counter_of_rule(packet);
-	if (!counter)
-		return XDP_PASS;
-	counter->matched_packets += 1;
-	counter->matched_bytes += packet->frame_bytes;
 	if (unlikely(flow)) {
+		count_matched(packet);
 		count_stat(STAT_FLOWS + flow - 1);
 		return XDP_PASS;
 	}
+	volatile struct counter *counter = counter_of_rule(packet);
+	if (!counter)
+		return XDP_PASS;
 	counter->dropped_packets += 1;
 	counter->dropped_bytes += packet->frame_bytes;
 	return XDP_DROP;

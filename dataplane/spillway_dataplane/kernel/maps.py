@@ -29,7 +29,7 @@ from spillway_dataplane.kernel.libbpf import (
 )
 from spillway_dataplane.kernel.objects import Fd, MapInfo
 
-_COUNTS = 6  # u64 in a counter slot, in the order of Counts
+_COUNTS = 6  # u64 in a counter slot
 _V4_HOSTS = IPv6Network("::ffff:0:0/96")
 _ARRAYS = (MapKind.ARRAY, MapKind.PERCPU_ARRAY)
 
@@ -116,8 +116,14 @@ def read_counts(counters: Fd, slots: Iterable[int]) -> Mapping[int, Counts]:
     found: dict[int, Counts] = {}
     for slot in slots:
         raw = map_lookup(counters, struct.pack("=I", slot), value_bytes(info))
-        found[slot] = Counts(*sum_cpus(raw, value_stride(info), _COUNTS)) if raw else Counts()
+        found[slot] = _counts(sum_cpus(raw, value_stride(info), _COUNTS)) if raw else Counts()
     return found
+
+
+def _counts(words: tuple[int, ...]) -> Counts:
+    """Matched are those that passed and those that were dropped: struct counter of bpf/maps.h has a dropped packet once."""
+    passed_packets, passed_bytes, dropped_packets, dropped_bytes, *others = words
+    return Counts(passed_packets + dropped_packets, passed_bytes + dropped_bytes, dropped_packets, dropped_bytes, *others)
 
 
 def clear_counts(counters: Fd, slots: Iterable[int]) -> None:
