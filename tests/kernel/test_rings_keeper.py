@@ -215,6 +215,33 @@ def test_an_application_killed_with_frames_in_flight(keeper: RingKeeper, order: 
     os.close(writing)
 
 
+def test_one_holder_at_any_time(keeper: RingKeeper, order: RingOrder, node: NetnsPair) -> None:
+    """Six that come and go as they like; what each sends while it holds the ring arrives, and nobody is forgotten."""
+    keeper.open(order)
+    inside, turns, failures = [0], [0], list[str]()
+
+    def come_and_go() -> None:
+        for _ in range(5):
+            held = hold(order.directory)
+            inside[0] += 1
+            if inside[0] != 1:
+                failures.append("two at once")
+            held.send(numbered(held, 0, 20))
+            inside[0] -= 1
+            turns[0] += 1
+            held.close()
+
+    first = ready(order.directory)
+    with node.peer_listen() as listener:
+        threads = [threading.Thread(target=come_and_go) for _ in range(6)]
+        for each in threads:
+            each.start()
+        first.close()
+        for each in threads:
+            each.join(20)
+        assert (failures, turns, len(numbers(listener.frames(600)))) == ([], [30], 600)
+
+
 def test_a_ring_left_in_disorder_is_opened_anew(keeper: RingKeeper, order: RingOrder, node: NetnsPair) -> None:
     """Indices that no order of events leaves would have the next holder drain for hours."""
     keeper.open(order)

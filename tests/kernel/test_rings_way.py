@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import time
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip, mac_of, namespace_path
-from tests.kernel.ring_client import HeldRing, ask, hold
+from tests.kernel.ring_client import HeldRing, ask, hold, refusal
 from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
 
 from spillway_crds.streams import Flow, VlanTag
+from spillway_dataplane.stream import follower
 from spillway_dataplane.stream.header import ones_sum
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder, RingState
@@ -241,6 +243,46 @@ def test_an_interface_that_leaves_and_comes_back(keeper: RingKeeper, tmp_path: P
     with node.peer_listen() as listener:
         heir.send(numbered(heir, 0, 100))
         assert numbers(listener.frames(100)) == list(range(100))
+
+
+def leave_and_come_back(node: NetnsPair) -> None:
+    ip(f"link set spw0 netns {namespace_path(node.peer_net)}")
+    node.peer_run("ip", "link", "set", "spw0", "netns", namespace_path(node.net))
+    ip("link set spw0 up")
+    ip("address add 10.9.0.1/24 dev spw0")
+
+
+def test_an_interface_that_was_away_between_two_looks(
+    keeper: RingKeeper, tmp_path: Path, node: NetnsPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its old number again, so only the socket itself can tell."""
+    order = make_order(tmp_path)
+    ring = held(keeper, order)
+    monkeypatch.setattr(follower, "SETTLE_S", 0.7)
+    before = node.ifindex
+    leave_and_come_back(node)
+    assert node.ifindex == before
+    assert refusal(ring.connection)[0] == errno.ESTALE
+    ring.close()
+    heir = hold(order.directory)
+    heir.until(LinkState.READY)
+    with node.peer_listen() as listener:
+        heir.send(numbered(heir, 0, 100))
+        assert numbers(listener.frames(100)) == list(range(100))
+
+
+def test_an_interface_that_was_away_while_nobody_looked(node: NetnsPair, tmp_path: Path) -> None:
+    """A restarted driver does not adopt a socket that lost its device."""
+    order, before = make_order(tmp_path), RingKeeper()
+    before.open(order)
+    ring = hold(order.directory)
+    before.stop()
+    leave_and_come_back(node)
+    with keeping() as keeper:
+        keeper.open(order)
+        assert refusal(ring.resume(order.directory))[0] == errno.ESTALE
+        heir = hold(order.directory)
+        heir.until(LinkState.READY)
 
 
 # ---- what a frame begins with ---------------------------------------------------------------------------------------------

@@ -134,6 +134,17 @@ class Xsk:
             _u32(self._tx, at[4]), _u32(self._tx, at[5]), _u32(self._completion, at[12]), _u32(self._completion, at[13])
         )
 
+    def is_bound(self) -> bool:
+        """Whether the socket still has its device: one that leaves takes the binding along, and does not bring it back.
+
+        Asked by a kick, which sends what the holder was about to kick anyway.
+        """
+        try:
+            self._socket.send(b"", socket.MSG_DONTWAIT)
+        except OSError as error:
+            return error.errno != errno.ENXIO
+        return True
+
     @property
     def zero_copy(self) -> bool:
         """Whether the kernel says that the card reads the frames itself."""

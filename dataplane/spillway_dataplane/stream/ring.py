@@ -84,13 +84,14 @@ class KeptRing:
         """
         with self._binding:
             record = self._record
-            if self._bound is not None or self._closed or record is None or socket_cookie(xsk_fd) != record.cookie:
-                return False
-            if memory_inode(umem_fd, record.shape.umem_bytes) != record.umem_inode:
+            if self._bound is not None or self._closed or record is None or not _is_of(record, xsk_fd, umem_fd):
                 return False
             try:
                 xsk = adopt_xsk(xsk_fd, umem_fd, record.shape)
             except OSError:
+                return False
+            if self._way.ifindex != record.ifindex or not xsk.is_bound():  # its interface left meanwhile
+                xsk.close()
                 return False
             mode = BindMode.ZERO_COPY if xsk.zero_copy else BindMode.COPY
             self._take(Bound(xsk, record.ifindex, mode, record.note), _counted(record))
@@ -187,7 +188,7 @@ class KeptRing:
         """Show where packets go now. An interface that went, or came back as another, takes its rings along."""
         with self._lock:
             self._way = way
-            stale = self._bound is not None and way.ifindex != self._bound.ifindex
+            stale = self._bound is not None and not (way.ifindex == self._bound.ifindex and self._bound.xsk.is_bound())
         if stale:
             self.lose(f"the interface {self.order.interface} left the node")
         with self._lock:
@@ -284,6 +285,11 @@ class KeptRing:
                 self._page.write(page_of(last))
             self._page.close()
             self._report.close()
+
+
+def _is_of(record: RingRecord, xsk_fd: int, umem_fd: int) -> bool:
+    known = socket_cookie(xsk_fd), memory_inode(umem_fd, record.shape.umem_bytes)
+    return known == (record.cookie, record.umem_inode)
 
 
 def _counted(record: RingRecord | None) -> Counting:
