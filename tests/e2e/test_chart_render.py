@@ -235,7 +235,10 @@ def test_the_operator_reads_what_the_chart_writes(objects: tuple[Json, ...]) -> 
 
 
 def test_defaults_are_the_operators() -> None:
-    assert decode_config(config(render())) == Config()
+    """All but the image of built-in sources, which only the chart knows: the dataplane's own."""
+    found = decode_config(config(render()))
+    assert found == Config(source_image=found.source_image)
+    assert found.source_image == (agent(render())["containers"][0]["image"], "IfNotPresent")
 
 
 # ---- the release as a whole -------------------------------------------------------------------------------------------
