@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spillway_dataplane.dra.grants import decode_grants
+from spillway_dataplane.dra.grants import decode_config
 from spillway_dataplane.dra.names import QUEUE_DRIVER
 from spillway_dataplane.dra.settings import read_settings
 from tests.e2e.chart import CHART, GRANTS, KUBERNETES, NAMESPACE, Json, agent, helm, only, render
@@ -80,7 +80,7 @@ def test_notes_say_whose_the_queues_are(telling: Path) -> None:
 
 def test_the_driver_reads_what_the_chart_writes(objects: tuple[Json, ...]) -> None:
     """Its decoder is strict; a queue is granted to whom it is listed for and to nobody else."""
-    grants = decode_grants(only(objects, "ConfigMap", "spillway-streams")["data"]["streams.json"])
+    grants = decode_config(only(objects, "ConfigMap", "spillway-streams")["data"]["streams.json"])
     assert grants.queues() == (("eth0", 3), ("eth1", 1), ("eth1", 2), ("eth1", 3), ("eth7", 0))
     assert grants.allows("news", "eth1", 2)
     assert not grants.allows("news", "eth0", 3)
@@ -89,7 +89,7 @@ def test_the_driver_reads_what_the_chart_writes(objects: tuple[Json, ...]) -> No
 
 def test_the_driver_is_told_where_everything_is() -> None:
     objects = render(*GRANTS, f"kubeletDir={ELSEWHERE}", "streams.metricsPort=19466")
-    fields = {"NODE_NAME": "node1", "NODE_IP": "10.0.0.11", "POD_UID": "1c9b9f0e-77aa"}
+    fields = {"NODE_NAME": "node1", "NODE_IP": "10.0.0.11", "POD_UID": "1c9b9f0e-77aa", "SPILLWAY_MEMORY_LIMIT": "1073741824"}
     environment = {each["name"]: each.get("value", fields.get(each["name"], "")) for each in container(objects)["env"]}
     settings = read_settings(environment)
     mounts = {mount["mountPath"] for mount in container(objects)["volumeMounts"]}
