@@ -14,6 +14,7 @@ import urllib.request
 from typing import Any
 
 from spillway_crds.filters import Mode
+from spillway_crds.names import AGENT_FIELD_MANAGER
 from spillway_crds.orders import (
     Attach,
     FilterOrder,
@@ -77,7 +78,9 @@ class Puppets:
         )
         if status != decode_status(raw.get("status")):
             try:
-                self._call("PUT", f"{PATH}/{name}/status", {**raw, "status": encode_status(status)})
+                self._call(
+                    "PUT", f"{PATH}/{name}/status?fieldManager={AGENT_FIELD_MANAGER}", {**raw, "status": encode_status(status)}
+                )
             except urllib.error.HTTPError as error:
                 if error.code not in (404, 409):
                     raise

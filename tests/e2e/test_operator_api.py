@@ -378,3 +378,20 @@ def test_a_leftover_wish_binds_no_later_release(api: BareApi, agents: Puppets) -
         wait_ready(api, "edge")
     api.kubectl("-n", NAMESPACE, "delete", "configmap", "spillway-uninstall")
     api.kubectl("delete", "floodfilters", "--all")
+
+
+def test_reports_that_an_earlier_release_left_are_not_believed(api: BareApi, agents: Puppets) -> None:
+    """Uninstalled without its hook and installed again: what the old agents said last says nothing of the kernels now."""
+    with operator(api, "leader"):
+        api.apply(EDGE)
+        wait_ready(api, "edge")
+        agents.silent = set(NODES)
+    api.kubectl("-n", NAMESPACE, "delete", "daemonset", "spillway-dataplane")
+    time.sleep(1.1)  # the API server's times are whole seconds
+    api.apply(*(each for each in chart_objects(api) if each["kind"] == "DaemonSet"))
+    with operator(api, "leader"):
+        wait_for("edge not Ready", lambda: condition(api.get("floodfilter", "edge"), "Ready")["status"] == "False", 30)
+        agents.packets = dict.fromkeys(NODES, 1)  # a real agent that starts dates its conditions, which is a change as well
+        agents.silent = set()
+        wait_ready(api, "edge")
+    api.kubectl("delete", "floodfilters", "--all")
