@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from tests.unit.dra_fakes import CLAIMS, NODE, FakeKeeper, KubeletSide, MemoryApi, Raw, claim, eventually
 
-from spillway_crds.errors import KernelError, NotSupported, Transient
+from spillway_crds.errors import Conflict, KernelError, NotSupported, Transient
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import CommandError
 from spillway_dataplane.cli.off import _purge_streams
-from spillway_dataplane.dra import reporter, tenure
+from spillway_dataplane.dra import prepare, reporter, tenure
 from spillway_dataplane.dra.devices import Card
 from spillway_dataplane.dra.driver import Driver
 from spillway_dataplane.dra.settings import StreamSettings, read_settings
@@ -210,6 +210,17 @@ def test_a_queue_that_stays_taken_is_an_error_that_names_the_holder_before_kubel
     assert list(answer.devices) == []
     assert not (node.place.settings("a").claims / "uid-2.json").exists()
     eventually(lambda: node.condition("cam2", "Ready"))
+
+
+def test_who_waits_long_is_told_why_before_the_waiting_ends(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "TELL_AFTER_S", 0.1)
+    node.keeper.refuse["eth1", 1] = Conflict(subject="eth1 queue 1", owner="studio/other holds the queue")
+    waiting = node.kubelet.later("NodePrepareResources", "cam", "uid-1")
+    eventually(lambda: (node.condition("cam", "Ready") or {}).get("reason") == "Conflict")
+    assert not waiting.done()
+    node.keeper.refuse.clear()
+    assert waiting.result(20).claims["uid-1"].error == ""
+    eventually(lambda: (node.condition("cam", "Ready") or {})["status"] == "True")
 
 
 def test_a_wait_ends_when_kubelet_gives_the_claim_back(node: Node) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from spillway_dataplane.stream.model import RingOrder
 from spillway_dataplane.stream.record import read_record
 
 LOG = logging.getLogger(__name__)
+TELL_AFTER_S = 2.0  # what passes sooner is no news
 
 
 class Claims:
@@ -119,9 +121,12 @@ class Claims:
             return record
 
     def _fail(self, ref: ClaimRef, devices: Iterable[tuple[str, str]], error: SpillwayError) -> None:
+        report = report_failure(ref, devices, error)
         with self._turns.news:
-            self._failed[ref.uid] = report_failure(ref, devices, error)
-        self._tell()
+            news = self._failed.get(ref.uid) != report
+            self._failed[ref.uid] = report
+        if news:
+            self._tell()
 
     def unprepare(self, uid: str) -> None:
         """Give a claim's rings up and forget it. One that is not known is no error: it may have been given back before."""
@@ -177,7 +182,7 @@ class Claims:
         """keep: rings that opened stay when another does not: they were another pod's before this call."""
         try:
             for ring in record.rings:
-                step = partial(self._open_ring, record, ring)
+                step = partial(self._try_ring, record, ring, time.monotonic())
                 self._turns.patiently(record.ref.uid, deadline, step, may_pass=_ring_may_come)
             self._checkpoints.write(record)
         except (SpillwayError, OSError) as error:
@@ -185,6 +190,15 @@ class Claims:
                 self._keeper.close(record.key(ring))
             if isinstance(error, OSError):
                 raise KernelError(errno=error.errno or 0, operation=f"write down claim {record.ref}") from error
+            raise
+
+    def _try_ring(self, record: ClaimRecord, ring: RingRecord, began: float) -> None:
+        """Open a ring; what keeps it from being open is told before the waiting ends, if it lasts."""
+        try:
+            self._open_ring(record, ring)
+        except SpillwayError as error:
+            if time.monotonic() - began > TELL_AFTER_S:
+                self._fail(record.ref, ((each.pool, each.device) for each in record.rings), error)
             raise
 
     def _open_ring(self, record: ClaimRecord, ring: RingRecord) -> None:
