@@ -108,6 +108,7 @@ struct handshake {
 int spw_shake_hands(struct handshake *shake, struct spw_error *error);
 int spw_check_offer(const struct spw_offer *offer, struct spw_error *error);
 int spw_receive(int connection, uint8_t *message, size_t room, int *fds, int *fd_count);
+bool spw_taken_away(const uint8_t *message, int length, struct spw_error *error);
 void spw_close_all(int *fds, int count);
 
 /* rings.c */
@@ -117,6 +118,16 @@ void spw_reap(struct spw_ring *ring);
 bool spw_taken(const struct spw_ring *ring); /* the kernel has taken all that was handed over */
 void spw_kernel_counts(struct spw_ring *ring, uint64_t *ring_empty, uint64_t *invalid);
 int spw_kick(struct spw_ring *ring);
+
+/* reserve.c */
+struct patience {
+  uint64_t deadline_ns, asked_ns;
+  uint32_t turns;
+};
+struct patience spw_patience_of(int64_t timeout_ns);
+int spw_wait_a_moment(struct spw_ring *ring, struct patience *patience, struct spw_error *error);
+int spw_usable(struct spw_ring *ring, struct spw_error *error);
+int spw_not_ready(const struct spw_ring *ring, struct spw_error *error);
 
 /* header.c */
 int spw_map_page(struct spw_ring *ring, int page_fd, struct spw_error *error);

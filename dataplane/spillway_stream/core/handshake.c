@@ -102,6 +102,14 @@ static enum step heard_refusal(const uint8_t *body, int length, struct spw_error
   return number == EAGAIN ? STEP_AGAIN : STEP_FAILED;
 }
 
+/* Whether a message to a holder takes the ring from it; *error then says why. */
+bool spw_taken_away(const uint8_t *message, int length, struct spw_error *error) {
+  struct spw_head head = {0};
+  if (length >= (int)sizeof head) memcpy(&head, message, sizeof head);
+  if (head.magic != SPW_MAGIC || head.version != SPW_VERSION || head.type != SPW_REFUSAL) return false;
+  return heard_refusal(message + sizeof head, length - (int)sizeof head, error) == STEP_FAILED && error->code == SPW_REFUSED;
+}
+
 static enum step heard_ring(struct handshake *shake, const uint8_t *body, int length, int fd_count, struct spw_error *error) {
   if (length != sizeof shake->offer || fd_count != SPW_RING_FDS) {
     spw_fail(error, SPW_BAD_OFFER, 0, "a ring in %d bytes with %d descriptors", length, fd_count);

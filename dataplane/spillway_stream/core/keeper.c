@@ -69,11 +69,16 @@ static void resume(struct spw_ring *ring) {
   else if (error.code == SPW_REFUSED && error.sys_errno != EAGAIN) lose(ring, &error);
 }
 
-/* Something came from the server, or it is gone. What it says while the ring is held is not listened to. */
+/* Something came from the server, or it is gone. Of what it says while the ring is held only a refusal means something. */
 static void look_at(struct spw_ring *ring) {
   uint8_t message[SPW_MESSAGE_BYTES];
+  struct spw_error error = {0};
   int none = 0, got = spw_receive(ring->connection, message, sizeof message, NULL, &none);
-  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got > 0) {
+    if (!spw_taken_away(message, got, &error)) return;
+    lose(ring, &error);
+  }
   close(ring->connection);
   ring->connection = -1;
 }

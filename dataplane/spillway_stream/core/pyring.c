@@ -3,16 +3,9 @@
 #include "pyring.h"
 #include "pysources.h"
 
-struct raw_ring {
-  PyObject_HEAD
-  struct shared_ring *shared;
-  bool in_use;
-};
-
 static PyObject *translator; /* errors.translate */
 
-/* UTF-8 as the node sent it; it may have sent anything. */
-static PyObject *to_text(const char *raw) { return PyUnicode_DecodeUTF8(raw, (Py_ssize_t)strlen(raw), "replace"); }
+PyObject *spw_py_text(const char *raw) { return PyUnicode_DecodeUTF8(raw, (Py_ssize_t)strlen(raw), "replace"); }
 
 void spw_py_raise(const struct spw_error *error) {
   if (PyErr_Occurred()) return; /* what a signal handler or a callback raised */
@@ -22,7 +15,7 @@ void spw_py_raise(const struct spw_error *error) {
   }
   PyObject *exception = PyObject_CallFunction(translator, "((iiIIKKKN))", error->code, error->sys_errno, error->state,
                                               error->sent, (unsigned long long)error->index, (unsigned long long)error->size,
-                                              (unsigned long long)error->limit, to_text(error->text));
+                                              (unsigned long long)error->limit, spw_py_text(error->text));
   if (!exception) return;
   PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
   Py_DECREF(exception);
@@ -41,7 +34,7 @@ static int py_interrupted(void *context) {
 static void py_waiting(void *context, const char *what) {
   PyGILState_STATE state = PyGILState_Ensure();
   if (!PyErr_Occurred()) {
-    PyObject *text = to_text(what);
+    PyObject *text = spw_py_text(what);
     PyObject *result = text ? PyObject_CallOneArg(context, text) : NULL;
     Py_XDECREF(text);
     Py_XDECREF(result); /* an exception stays and ends the wait at the next question */
@@ -220,72 +213,6 @@ static PyObject *raw_pace(struct raw_ring *self, PyObject *args, PyObject *keywo
   Py_RETURN_NONE;
 }
 
-/* ---- looking at it ------------------------------------------------------------------------------------------------------ */
-
-static PyObject *raw_memory(struct raw_ring *self, PyObject *unused) {
-  (void)unused;
-  PyObject *frames = spw_new_view(self->shared, SPW_VIEW_FRAMES);
-  PyObject *lengths = frames ? spw_new_view(self->shared, SPW_VIEW_LENGTHS) : NULL;
-  if (!lengths) return Py_XDECREF(frames), NULL;
-  return Py_BuildValue("NN", frames, lengths);
-}
-
-static PyObject *raw_facts(struct raw_ring *self, PyObject *unused) {
-  (void)unused;
-  struct spw_facts facts;
-  struct spw_ring *ring = enter(self);
-  if (!ring) return NULL;
-  spw_facts(ring, &facts);
-  self->in_use = false;
-  return Py_BuildValue("IIIIIOIIIINNN", facts.ifindex, facts.queue, facts.frame_bytes, facts.frames, facts.batch,
-                       facts.zero_copy ? Py_True : Py_False, facts.header_bytes, facts.payload_bytes, facts.mtu,
-                       (unsigned int)facts.state, to_text(facts.interface), to_text(facts.stream), to_text(facts.reason));
-}
-
-static PyObject *tuple_of(const uint64_t *values, Py_ssize_t count) {
-  PyObject *tuple = PyTuple_New(count);
-  for (Py_ssize_t i = 0; tuple && i < count; i++) {
-    PyObject *value = PyLong_FromUnsignedLongLong(values[i]);
-    if (!value) Py_CLEAR(tuple);
-    else PyTuple_SET_ITEM(tuple, i, value);
-  }
-  return tuple;
-}
-
-static PyObject *raw_counts(struct raw_ring *self, PyObject *unused) {
-  (void)unused;
-  uint64_t counters[SPW_COUNTERS], jitter[SPW_JITTER_BUCKETS];
-  spw_stats(self->shared->ring, counters, jitter); /* atomic: also while another thread sends */
-  return Py_BuildValue("NN", tuple_of(counters, SPW_COUNTERS), tuple_of(jitter, SPW_JITTER_BUCKETS));
-}
-
-static PyObject *raw_holes(struct raw_ring *self, PyObject *unused) {
-  (void)unused;
-  struct spw_hole holes[HOLES_KEPT];
-  struct spw_ring *ring = enter(self);
-  if (!ring) return NULL;
-  uint32_t count = spw_holes(ring, holes, HOLES_KEPT);
-  self->in_use = false;
-  PyObject *list = PyList_New(0);
-  for (uint32_t i = 0; list && i < count; i++) {
-    PyObject *one = Py_BuildValue("KKO", (unsigned long long)holes[i].tai_ns, (unsigned long long)holes[i].length_ns,
-                                  holes[i].in_kick ? Py_True : Py_False);
-    if (!one || PyList_Append(list, one) != 0) Py_CLEAR(list);
-    Py_XDECREF(one);
-  }
-  return list;
-}
-
-static PyObject *raw_note(struct raw_ring *self, PyObject *args) {
-  unsigned int counter;
-  unsigned long long value;
-  if (!PyArg_ParseTuple(args, "IK", &counter, &value)) return NULL;
-  if (counter < SPW_VIDEO_FRAMES || counter >= SPW_COUNTERS)
-    return PyErr_SetString(PyExc_ValueError, "no source's counter"), NULL;
-  spw_note(self->shared->ring, (enum spw_counter)counter, value);
-  Py_RETURN_NONE;
-}
-
 /* ---- the module --------------------------------------------------------------------------------------------------------- */
 
 static PyObject *translate_with(PyObject *module, PyObject *function) {
@@ -307,11 +234,11 @@ static PyMethodDef raw_methods[] = {
     METHOD("pace", raw_pace, METH_VARARGS | METH_KEYWORDS),
     METHOD("drain", raw_drain, METH_VARARGS),
     METHOD("close", raw_close, METH_NOARGS),
-    METHOD("_memory", raw_memory, METH_NOARGS),
-    METHOD("_facts", raw_facts, METH_NOARGS),
-    METHOD("_counts", raw_counts, METH_NOARGS),
-    METHOD("_holes", raw_holes, METH_NOARGS),
-    METHOD("_note", raw_note, METH_VARARGS),
+    METHOD("_memory", spw_py_memory, METH_NOARGS),
+    METHOD("_facts", spw_py_facts, METH_NOARGS),
+    METHOD("_counts", spw_py_counts, METH_NOARGS),
+    METHOD("_holes", spw_py_holes, METH_NOARGS),
+    METHOD("_note", spw_py_note, METH_VARARGS),
     {0},
 };
 

@@ -13,6 +13,22 @@ struct shared_ring {
   Py_ssize_t users;
 };
 
+/* _ring.RawRing. */
+struct raw_ring {
+  PyObject_HEAD
+  struct shared_ring *shared;
+  bool in_use;
+};
+
+PyObject *spw_py_text(const char *raw); /* UTF-8 as the node sent it; it may have sent anything */
+
+/* pylook.c: RawRing's methods that only look */
+PyObject *spw_py_memory(struct raw_ring *self, PyObject *unused);
+PyObject *spw_py_facts(struct raw_ring *self, PyObject *unused);
+PyObject *spw_py_counts(struct raw_ring *self, PyObject *unused);
+PyObject *spw_py_holes(struct raw_ring *self, PyObject *unused);
+PyObject *spw_py_note(struct raw_ring *self, PyObject *args);
+
 struct shared_ring *spw_share(struct spw_ring *ring);
 void spw_unshare(struct shared_ring *shared);
 

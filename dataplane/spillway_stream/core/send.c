@@ -1,14 +1,12 @@
-/* Reserve frames, hand them over: prepared before they are due, so that at the time itself only the kick is left. */
+/* Hand frames over: prepared before they are due, so that at the time itself only the kick is left. */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "core.h"
 
 #define SHORTEST_RAW 14
 #define RAW_LINK_BYTES 22 /* Ethernet and two VLAN tags: what a raw frame has beside what the MTU counts */
 #define ROOM_TIMEOUT_NS SECOND_NS
-#define ASK_NS (50 * MILLISECOND_NS)
 
 struct batch {
   uint32_t at, count; /* descriptors */
@@ -17,105 +15,6 @@ struct batch {
   uint32_t ident;
   uint64_t bytes, bits;
 };
-
-static int misuse(struct spw_error *error, const char *what) { return spw_fail(error, SPW_MISUSE, EINVAL, "%s", what); }
-
-static int usable(struct spw_ring *ring, struct spw_error *error) {
-  if (ring->shut) return misuse(error, "the ring is closed");
-  int lost = atomic_load(&ring->lost);
-  if (!lost) return 0;
-  pthread_mutex_lock(&ring->lost_lock);
-  spw_fail(error, SPW_LOST, lost, "%s", ring->lost_text);
-  pthread_mutex_unlock(&ring->lost_lock);
-  return -1;
-}
-
-static int not_ready(const struct spw_ring *ring, struct spw_error *error) {
-  spw_fail(error, SPW_NOT_READY, 0, "%s", ring->header.reason);
-  error->state = ring->header.state;
-  return -1;
-}
-
-/* ---- waiting for room -------------------------------------------------------------------------------------------------- */
-
-struct patience {
-  uint64_t deadline_ns, asked_ns;
-  uint32_t turns;
-};
-
-static struct patience patience_of(int64_t timeout_ns) {
-  uint64_t now_ns = spw_now_ns();
-  return (struct patience){timeout_ns < 0 ? UINT64_MAX : now_ns + (uint64_t)timeout_ns, now_ns, 0};
-}
-
-/* Kick, reap, and let a moment pass. Returns 1 when the time is over, -1 with *error when there is no sense in waiting. */
-static int wait_a_moment(struct spw_ring *ring, struct patience *patience, struct spw_error *error) {
-  uint64_t now_ns = spw_now_ns();
-  struct timespec pause = {0, 50000};
-  if (now_ns >= patience->deadline_ns) return 1;
-  if (now_ns - patience->asked_ns > ASK_NS) {
-    patience->asked_ns = now_ns;
-    if (ring->interrupted && ring->interrupted(ring->context))
-      return spw_fail(error, SPW_INTERRUPTED, EINTR, "interrupted while waiting for frames");
-    if (usable(ring, error) != 0) return -1;
-  }
-  int number = spw_kick(ring);
-  spw_follow_page(ring);
-  if (ring->header.state != SPW_READY && !ring->drop_when_not_ready) return not_ready(ring, error);
-  if (number && number != ENETDOWN) return spw_fail(error, SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
-  if (patience->turns++ > 16) nanosleep(&pause, NULL);
-  spw_reap(ring);
-  ring->pacer.seen_ns = spw_now_ns(); /* waiting for the card is no hole */
-  return 0;
-}
-
-/* The first of n consecutive free frames, -1 if there are none. The lowest ones come first: a ring whose packets come back at
- * once then lives in a few frames that stay in the processor's cache (16 % of the whole cost of a packet, seen on veth). */
-static int64_t find_free(const struct spw_ring *ring, uint32_t n) {
-  const uint8_t *busy = ring->busy, *last;
-  if (ring->head + n <= ring->frames && memchr(busy, 1, n) && !memchr(busy + ring->head, 1, n)) return ring->head;
-  for (uint32_t start = 0; start + n <= ring->frames; start = (uint32_t)(last - busy) + 1)
-    if (!(last = memrchr(busy + start, 1, n))) return start;
-  return -1;
-}
-
-static int ring_full(const struct spw_ring *ring, uint32_t n, struct spw_error *error) {
-  spw_fail(error, SPW_RING_FULL, EAGAIN, "%u of %u frames are with the card", ring->in_flight, ring->frames);
-  error->size = n;
-  error->limit = ring->frames - ring->in_flight;
-  return -1;
-}
-
-int spw_reserve(struct spw_ring *ring, uint32_t n, int64_t timeout_ns, uint32_t *first, struct spw_error *error) {
-  if (usable(ring, error) != 0) return -1;
-  if (n == 0 || n > ring->frames / 2) return misuse(error, "reserve: from one frame to half of all");
-  spw_reap(ring);
-  int64_t found = find_free(ring, n);
-  if (found < 0) {
-    struct patience patience = patience_of(timeout_ns);
-    spw_count(ring, SPW_STARVED, 1);
-    for (; found < 0; found = find_free(ring, n)) {
-      int over = wait_a_moment(ring, &patience, error);
-      if (over < 0) return -1;
-      if (over) return ring_full(ring, n, error);
-    }
-  }
-  ring->head = *first = (uint32_t)found;
-  ring->reserved = n;
-  return 0;
-}
-
-uint32_t spw_drain(struct spw_ring *ring, int64_t timeout_ns) {
-  struct patience patience = patience_of(timeout_ns);
-  struct timespec pause = {0, 50000};
-  spw_reap(ring);
-  while (ring->in_flight && spw_now_ns() < patience.deadline_ns) {
-    (void)spw_kick(ring);
-    spw_reap(ring);
-    if (ring->in_flight && patience.turns++ > 16) nanosleep(&pause, NULL);
-  }
-  return ring->in_flight;
-}
 
 /* ---- one batch --------------------------------------------------------------------------------------------------------- */
 
@@ -177,9 +76,9 @@ static int prepare(struct spw_ring *ring, struct batch *batch, const struct spw_
 }
 
 static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct spw_error *error) {
-  struct patience patience = patience_of(ROOM_TIMEOUT_NS);
+  struct patience patience = spw_patience_of(ROOM_TIMEOUT_NS);
   while (xsk_ring_prod__reserve(&ring->tx, batch->count, &batch->at) != batch->count) {
-    int over = wait_a_moment(ring, &patience, error);
+    int over = spw_wait_a_moment(ring, &patience, error);
     if (over > 0) spw_fail(error, SPW_RING_FULL, EAGAIN, "the card takes nothing from the TX ring");
     if (over) return -1;
   }
@@ -222,7 +121,7 @@ static uint64_t bits_of(const struct spw_ring *ring, uint32_t count, const struc
 /* The link takes nothing now. Returns 1 if the batch counts as refused and the schedule goes on, -1 with *error if not. Its RTP
  * numbers are gone with it: receivers see what they did not get. */
 static int turn_away(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
-  if (!ring->drop_when_not_ready) return not_ready(ring, error);
+  if (!ring->drop_when_not_ready) return spw_not_ready(ring, error);
   batch->bits = bits_of(ring, batch->count, how);
   if (!how->raw) ring->rtp.sequence = (uint16_t)(ring->rtp.sequence + batch->count);
   spw_count(ring, SPW_REFUSED_PACKETS, batch->count);
@@ -254,7 +153,7 @@ static int send_batch(struct spw_ring *ring, struct batch *batch, const struct s
   spw_follow_page(ring);
   uint32_t version = ring->header.version;
   bool ready = ring->header.state == SPW_READY;
-  if (!ready && !ring->drop_when_not_ready) return not_ready(ring, error);
+  if (!ready && !ring->drop_when_not_ready) return spw_not_ready(ring, error);
   if (ready && take_descriptors(ring, batch, error) != 0) return -1;
   if (ready && prepare(ring, batch, how, error) != 0) {
     give_descriptors_back(ring, batch);
@@ -270,8 +169,8 @@ static int send_batch(struct spw_ring *ring, struct batch *batch, const struct s
 
 int spw_send(struct spw_ring *ring, uint32_t n, const struct spw_send_how *how, uint32_t *sent, struct spw_error *error) {
   *sent = error->sent = 0;
-  if (usable(ring, error) != 0) return -1;
-  if (n > ring->reserved) return misuse(error, "send: more frames than are reserved");
+  if (spw_usable(ring, error) != 0) return -1;
+  if (n > ring->reserved) return spw_fail(error, SPW_MISUSE, EINVAL, "send: more frames than are reserved");
   spw_reap(ring);
   spw_begin(ring, how->at_tai_ns);
   while (n) {
