@@ -317,6 +317,16 @@ def test_counts_of_one_holder_after_the_other_add_up(keeper: RingKeeper, order: 
     second.close()
 
 
+def test_the_last_word_of_a_holder_counts(keeper: RingKeeper, order: RingOrder) -> None:
+    """Also if the next one has the ring before anybody looked."""
+    keeper.open(order)
+    for number in range(1, 6):
+        held = hold(order.directory)
+        assert keeper.statuses()[0].counters.packets == 100 * (number - 1)
+        held.report(packets=100)
+        held.close()
+
+
 # ---- restarts -------------------------------------------------------------------------------------------------------------
 
 

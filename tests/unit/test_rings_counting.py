@@ -58,6 +58,13 @@ def test_the_next_holder_begins_without_the_lasts_rate() -> None:
     assert counting.read(packets(0), 1.5).packets_per_second == 0
 
 
+def test_who_died_over_the_report_has_no_rate() -> None:
+    counting = Counting().read(packets(0), 0.0).read(packets(1000), 1.0)
+    assert counting.silent(2.0).packets_per_second == 1000
+    assert counting.silent(4.5).packets_per_second == 0
+    assert counting.silent(4.5).shown()["counters"].packets == 1000
+
+
 def test_jitter_as_quantiles() -> None:
     buckets = [0] * JITTER_BUCKETS
     buckets[bucket_of(1600)], buckets[bucket_of(4900)], buckets[bucket_of(90_000)] = 980, 15, 5

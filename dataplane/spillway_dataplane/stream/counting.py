@@ -10,6 +10,7 @@ from spillway_dataplane.stream.model import JitterQuantiles, RingCounters, RingP
 from spillway_stream.pages import Report, bucket_floor_ns, quantile_ns
 
 HIGHEST = (1 << 53) - 1  # a holder may write any u64; above this, JSON's readers no longer tell numbers apart
+SILENT_S = 3.0
 RATE_OVER_S = 0.9  # looks come once a second; what comes sooner than this adds to the next
 
 
@@ -62,6 +63,12 @@ class Counting:
             packets_per_second=(seen.packets - self.mark.packets) / passed_s,
             bits_per_second=(seen.bytes - self.mark.bytes) * 8 / passed_s,
         )
+
+    def silent(self, now_s: float) -> Counting:
+        """Nothing can be read: a holder that died over its report has no rate any more."""
+        if now_s - self.mark_s < SILENT_S:
+            return self
+        return replace(self, packets_per_second=0.0, bits_per_second=0.0)
 
     def kept(self) -> Kept:
         """What to write down."""

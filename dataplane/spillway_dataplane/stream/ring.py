@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -94,8 +95,9 @@ class KeptRing:
                 xsk.close()
                 return False
             mode = BindMode.ZERO_COPY if xsk.zero_copy else BindMode.COPY
-            self._take(Bound(xsk, record.ifindex, mode, record.note), _counted(record))
-            return True
+            with suppress(KernelError):
+                self._take(Bound(xsk, record.ifindex, mode, record.note), _counted(record))
+            return self._bound is not None
 
     def is_this(self, xsk_fd: int) -> bool:
         """Whether a descriptor is this ring's socket."""
@@ -103,13 +105,23 @@ class KeptRing:
             return self._bound is not None and socket_cookie(xsk_fd) == self._bound.xsk.cookie
 
     def _take(self, bound: Bound, counting: Counting) -> None:
-        if bound.mode is BindMode.ZERO_COPY:
-            self._watch = QueueWatch(self.order.interface, self.order.queue, bound.xsk)
+        watch = self._watch_of(bound)
         with self._lock:
-            self._bound, self._counting, self._trouble = bound, counting, ""
+            self._bound, self._watch, self._counting, self._trouble = bound, watch, counting, ""
             self.generation += 1
             self._write_record()
             self._show()
+
+    def _watch_of(self, bound: Bound) -> QueueWatch | None:
+        if bound.mode is not BindMode.ZERO_COPY:
+            return None
+        try:
+            return QueueWatch(self.order.interface, self.order.queue, bound.xsk)
+        except OSError as error:
+            bound.xsk.close()
+            raise KernelError(
+                errno=error.errno or 0, operation="count what a queue receives", ifname=self.order.interface
+            ) from error
 
     def lose(self, why: str) -> None:
         """Give up a socket that is of no use any more; the ring is wanted again."""
@@ -152,6 +164,7 @@ class KeptRing:
             except OSError:
                 return None
             if not resumed:
+                self._read_report(time.monotonic())
                 self._counting = self._counting.next_holder()
                 self._report.clear()
                 self._write_record()
@@ -209,12 +222,14 @@ class KeptRing:
         with self._lock:
             if self._closed:
                 return
-            report = self._report.read()
-            if report is not None:
-                self._counting = self._counting.read(report, now_s)
+            self._read_report(now_s)
             if now_s - self._recorded_at >= RECORD_EVERY_S and self._counting.kept() != self._recorded():
                 self._recorded_at = now_s
                 self._write_record()
+
+    def _read_report(self, now_s: float) -> None:
+        report = self._report.read()
+        self._counting = self._counting.read(report, now_s) if report else self._counting.silent(now_s)
 
     def _recorded(self) -> object:
         return {"before": self._record.before, "seen": self._record.seen} if self._record else None
