@@ -36,7 +36,9 @@ from spillway_operator.stream_report import StreamReport
 from spillway_operator.stream_sights import ClaimSight, DeviceWord, PodSight, StreamSight
 
 READY, PROGRESSING, CLOCK_SYNCHRONIZED = "Ready", "Progressing", "ClockSynchronized"
-MAX_MESSAGE_CHARS = 1000
+MAX_MESSAGE_CHARS, MAX_REASON_CHARS = 1000, 128
+MAX_IFNAME_CHARS, MAX_WORD_CHARS, MAX_COUNT = 15, 39, 2**63 - 1  # as the CRD has them; 39 is the longest address
+MAX_MAC_CHARS, MAX_MODE_CHARS = 17, 16
 SETTLED = "Settled"
 TOLD = frozenset(
     {CONFLICT, INVALID_INTENT, NOT_SUPPORTED, NOT_GRANTED, CLAIM_REFUSED, SOURCE_REFUSED}
@@ -101,7 +103,8 @@ def _claim_name(given: Situation) -> str:
 
 def _dated(condition: Condition, before: Condition | None, now: str) -> Condition:
     same = before is not None and before.status == condition.status and before.changed
-    return replace(condition, message=condition.message[:MAX_MESSAGE_CHARS], changed=before.changed if same and before else now)
+    short = replace(condition, reason=condition.reason[:MAX_REASON_CHARS], message=condition.message[:MAX_MESSAGE_CHARS])
+    return replace(short, changed=before.changed if same and before else now)
 
 
 def _with_ring(report: StreamReport, claim: ClaimSight | None) -> StreamReport:
@@ -113,11 +116,11 @@ def _with_ring(report: StreamReport, claim: ClaimSight | None) -> StreamReport:
         return report
     return replace(
         report,
-        interface=_text(data, "interface"),
-        queue=_count(data, "queue"),
-        bind_mode=_text(data, "bindMode"),
-        mac_address=_text(data, "mac"),
-        next_hop_mac_address=_text(data, "nextHopMac"),
+        interface=_text(data, "interface")[:MAX_IFNAME_CHARS],
+        queue=min(_count(data, "queue"), names.MAX_QUEUE_ID),
+        bind_mode=_text(data, "bindMode")[:MAX_MODE_CHARS],
+        mac_address=_text(data, "mac")[:MAX_MAC_CHARS],
+        next_hop_mac_address=_text(data, "nextHopMac")[:MAX_MAC_CHARS],
         packets=_count(data, "packets"),
         bytes=_count(data, "bytes"),
         late_packets=_count(data, "late"),
@@ -130,14 +133,15 @@ def _word(claim: ClaimSight) -> DeviceWord:
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
+    """A node may say anything; what would make the API server refuse the whole status is cut off."""
     found = data.get(key, "")
-    return found if isinstance(found, str) else ""
+    return found[:MAX_WORD_CHARS] if isinstance(found, str) else ""
 
 
 def _count(data: Mapping[str, Any], key: str) -> int:
-    """A node may say anything; what is no count is none."""
+    """What is no count is none."""
     found = data.get(key, 0)
-    return max(0, found) if isinstance(found, int) and not isinstance(found, bool) else 0
+    return min(max(0, found), MAX_COUNT) if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 # ---- conditions ---------------------------------------------------------------------------------------------------------

@@ -271,6 +271,14 @@ def test_examples_are_valid(path: Path) -> None:
         assert decode_filter(manifest).spec.mode is Mode.MONITOR
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("streams/*.yaml")), ids=lambda path: path.stem)
+def test_examples_of_streams_are_valid(path: Path) -> None:
+    """What people copy is let in."""
+    manifests = [each for each in yaml.safe_load_all(path.read_text()) if each["kind"] == "BypassStream"]
+    assert [problems_of(each) for each in manifests] == [()] * len(manifests)
+    assert manifests
+
+
 def test_the_largest_filter_is_let_in() -> None:
     """Every list at its limit at once."""
     assert len(decode_filter(cases.largest()).spec.content.rules) == 64

@@ -90,6 +90,29 @@ def test_what_is_not_granted_has_no_candidates(wish, granted):
     assert (place.candidates, place.device, place.granted) == ((), None, granted)
 
 
+PICTURE = {"widthPixels": 64, "heightPixels": 32, "exactFrameRate": "25", "pattern": "ColorBars"}
+
+
+def twice(name, queue, leg_queue, **fields):
+    """A stream that goes out twice, both times by eth1."""
+    flow = {"destinationAddress": "10.0.0.10", "destinationPort": 5004}
+    legs = [{"interface": "eth1", "txQueue": leg_queue, "flow": flow}]
+    return stream(name, queue, source={"video": {**PICTURE, "legs": legs}}, **fields)
+
+
+def test_a_stream_that_goes_out_twice_needs_both_queues():
+    found = places(twice("pair", 1, 2, age=1), YOUNG, stream("other", 2, age=3))
+    assert had(found) == {"pair": "eth1-tx1", "young": None, "other": None}
+    assert {rival.name for place in found.values() for rival in place.rivals} == {"studio/pair"}
+
+
+def test_a_stream_that_cannot_have_both_takes_neither():
+    """Else it would keep from others what is of no use to it."""
+    found = places(OLD, twice("pair", 2, 1, age=2), stream("other", 2, age=3))
+    assert had(found) == {"old": "eth1-tx1", "pair": None, "other": "eth1-tx2"}
+    assert (found["studio/pair"].interface, found["studio/pair"].queue) == ("eth1", 1), "the wish that failed is told"
+
+
 def test_a_stream_that_cannot_be_read_takes_part_in_nothing():
     assert places(stream(queue="none"), YOUNG)["studio/young"].device == Device("n1", "eth1-tx1")
 

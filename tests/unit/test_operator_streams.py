@@ -201,6 +201,10 @@ def test_the_ring_is_what_the_node_says_it_is():
 def test_a_node_that_talks_nonsense_breaks_nothing():
     report = told(held=claim(CAM, device=AT, pods=("p",), said=said(packets="many", late=-1, bindMode=7, queue=True)))
     assert (report.packets, report.late_packets, report.bind_mode, report.queue) == (0, 0, "", 0)
+    long = dict.fromkeys(("interface", "bindMode", "mac", "nextHopMac"), "x" * 5000)
+    word = said(reason="R" * 5000, message="m" * 50_000, packets=2**70, queue=2**40, **long)
+    endless = told(held=claim(CAM, device=AT, pods=("p",), said=word))
+    assert problems_of(STATUS, encode_stream_report(endless), "status") == ()
 
 
 def test_while_an_earlier_ring_goes_on_the_claim_is_not_the_present_ones():
