@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +20,8 @@ from tests.kernel.ring_steps import send, wait_until
 from tests.kernel.ring_wire import address, wire
 
 from spillway_crds.streams import Flow
-from spillway_stream import Lost, RingError, connect, tai_ns
+from spillway_dataplane.kernel import xsk
+from spillway_stream import Lost, NotDrained, RingError, connect, tai_ns
 from spillway_stream.pages import Page
 from spillway_stream.wire import HelloFlag, encode_refused, encode_ring, encode_wait
 
@@ -174,6 +177,35 @@ def test_no_server_disturbs_a_running_stream(
         assert len(far.packets(110)) == 110
         while KEPT:
             KEPT.pop().close()
+
+
+# ---- what another holder left ---------------------------------------------------------------------------------------------
+
+
+def test_a_ring_that_never_empties_is_not_taken(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    """A holder that wrote nonsense into the producer: billions of descriptors are in the way. The next one says so in time."""
+    with ring_node(netns_pair, tmp_path, page) as node:
+        write_producer(node, 1 << 31)
+        begin = time.monotonic()
+        with pytest.raises(NotDrained):
+            connect(node.path, timeout_s=30)
+        assert time.monotonic() - begin < 20
+
+
+def test_descriptors_without_sense_that_come_to_an_end(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
+    with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far:
+        write_producer(node, 200)
+        with connect(node.path, timeout_s=30) as ring:
+            assert send(ring, 100) == 100
+            assert (ring.drain(), ring.stats.completed) == (0, 100)
+        assert len(far.packets(100)) == 100
+
+
+def write_producer(node: RingNode, value: int) -> None:
+    """As a process with the descriptors can at any time. The ring is fresh: its descriptors are all zero, and refused."""
+    offsets = xsk.OFFSETS.unpack(node.opened._socket.getsockopt(xsk.SOL_XDP, xsk.XDP_MMAP_OFFSETS, xsk.OFFSETS.size))
+    with mmap.mmap(node.opened.fd, offsets[6] + node.offer.tx_descriptors * 16, offset=xsk.PGOFF_TX_RING) as ring:
+        ring[offsets[4] : offsets[4] + 4] = struct.pack("<I", value)
 
 
 # ---- signals --------------------------------------------------------------------------------------------------------------

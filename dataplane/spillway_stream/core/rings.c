@@ -71,13 +71,13 @@ void spw_kernel_counts(struct spw_ring *ring, uint64_t *ring_empty, uint64_t *in
 }
 
 /* Packets that the kernel has taken and not given back. Each valid descriptor comes back exactly once; all three count from the
- * socket's beginning, modulo 2^32. */
-static uint32_t outstanding(struct spw_ring *ring) {
+ * socket's beginning, modulo 2^32. Below 0 where an invalid one came back too: copy mode does that with an empty packet (6.18). */
+static int32_t outstanding(struct spw_ring *ring) {
   uint64_t ring_empty, invalid;
   spw_kernel_counts(ring, &ring_empty, &invalid);
   uint32_t taken = __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE);
   uint32_t back = __atomic_load_n(ring->cq.producer, __ATOMIC_ACQUIRE);
-  return taken - back - (uint32_t)invalid;
+  return (int32_t)(taken - back - (uint32_t)invalid);
 }
 
 static void forget_completions(struct spw_ring *ring) {
@@ -92,7 +92,7 @@ bool spw_taken(const struct spw_ring *ring) {
 int spw_take_over(struct spw_ring *ring, struct spw_error *error) {
   uint64_t deadline_ns = spw_now_ns() + TAKE_OVER_NS;
   struct timespec pause = {0, 200000};
-  while (!spw_taken(ring) || outstanding(ring) != 0) {
+  while (!spw_taken(ring) || outstanding(ring) > 0) {
     if (spw_now_ns() > deadline_ns) {
       if (spw_taken(ring) && !ring->zero_copy) break;
       return spw_fail(error, SPW_NOT_DRAINED, EBUSY, "frames of the ring's last holder do not go out");
