@@ -138,7 +138,8 @@ uint32_t spw_payload_limit(const struct spw_ring *ring);
 
 /* pacer.c */
 int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns);
-void spw_went(struct spw_ring *ring, uint32_t packets, uint64_t bits, uint64_t due_ns, uint64_t handed_ns);
+void spw_judge(struct spw_ring *ring, uint32_t packets, uint64_t due_ns, uint64_t handed_ns);
+void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits);
 void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns);
 
 /* ring.c: spw_close in two steps, for who still looks at the frames */

@@ -137,13 +137,17 @@ static void judge_kick(struct spw_ring *ring, uint32_t packets, uint64_t handed_
   pacer->kick_ns_q8 = pacer->kick_ns_q8 ? (pacer->kick_ns_q8 * 15 + each_q8) / 16 : each_q8;
 }
 
-/* A batch is with the kernel: move the schedule on. handed_ns: when it was handed over; bits: of its IP packets. */
-void spw_went(struct spw_ring *ring, uint32_t packets, uint64_t bits, uint64_t due_ns, uint64_t handed_ns) {
-  struct pacer *pacer = &ring->pacer;
-  if (!paced(pacer)) return;
+/* A batch is with the kernel: say how late it was. handed_ns: when it was handed over. */
+void spw_judge(struct spw_ring *ring, uint32_t packets, uint64_t due_ns, uint64_t handed_ns) {
+  if (!paced(&ring->pacer)) return;
   count_lateness(ring, packets, handed_ns > due_ns ? handed_ns - due_ns : due_ns - handed_ns);
+  judge_kick(ring, packets, handed_ns);
+}
+
+/* A batch went, or was dropped in step: the next one is due later. bits: of its IP packets. */
+void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits) {
+  struct pacer *pacer = &ring->pacer;
   u128 span = pacer->interval * packets + pacer->bit_interval * bits;
   pacer->due += span;
   pacer->span_ns = (uint64_t)(span >> 32);
-  judge_kick(ring, packets, handed_ns);
 }

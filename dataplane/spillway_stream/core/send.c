@@ -163,7 +163,8 @@ static int send_batch(struct spw_ring *ring, struct batch *batch, const struct s
   uint64_t handed_ns = spw_now_ns();
   spw_follow_page(ring);
   int outcome = go(ring, batch, how, ready, version, error);
-  spw_went(ring, batch->count, batch->bits, due_ns, handed_ns);
+  if (outcome == 0) spw_judge(ring, batch->count, due_ns, handed_ns);
+  if (outcome >= 0) spw_advance(ring, batch->count, batch->bits);
   return outcome;
 }
 
