@@ -23,7 +23,7 @@ from tests.kernel.netpair import NetnsPair, ip, open_descriptors
 from tests.kernel.ring_client import HeldRing, ask, connect, hold, receive, refusal
 from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
 
-from spillway_dataplane.stream import server
+from spillway_dataplane.stream import seats
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder
 from spillway_stream.pages import REPORT_BYTES, LinkState
@@ -187,7 +187,7 @@ def test_a_flood_of_connections(order: RingOrder, neighbour: Neighbour, keeper: 
     for _ in range(4):
         neighbour.is_served()
         time.sleep(0.2)
-    assert until(keeper).waiting <= server.MAX_CLIENTS
+    assert until(keeper).waiting <= seats.MAX_CLIENTS
     stop.set()
     thread.join()
     hold_when_drained(order)
@@ -225,8 +225,8 @@ def test_a_node_without_descriptors_hands_over_once_it_has_some(order: RingOrder
 
 
 def test_who_never_greets_is_sent_away(order: RingOrder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "GREETING_S", 0.3)
-    silent = [connect(order.directory) for _ in range(server.MAX_CLIENTS)]
+    monkeypatch.setattr(seats, "GREETING_S", 0.3)
+    silent = [connect(order.directory) for _ in range(seats.MAX_CLIENTS)]
     number, text = refusal(connect(order.directory))
     assert (number, text) == (errno.EAGAIN, "16 connections to this ring are open already")
     assert all(is_ended(each) for each in silent)

@@ -11,19 +11,19 @@ from dataclasses import replace
 
 from spillway_crds.errors import KernelError, SpillwayError
 from spillway_crds.streams import BindMode
-from spillway_dataplane.kernel.xsk import Xsk, adopt_xsk, memory_inode, socket_cookie
+from spillway_dataplane.kernel.xsk import adopt_xsk, memory_inode, socket_cookie
 from spillway_dataplane.kernel.zero_copy import QueueWatch
 from spillway_dataplane.stream.binding import Bound, Refusal, bind_ring
 from spillway_dataplane.stream.counting import Counting
-from spillway_dataplane.stream.model import KernelCounters, RingOrder, RingState, RingStatus
+from spillway_dataplane.stream.model import RingOrder, RingState, RingStatus
 from spillway_dataplane.stream.pages import HeaderPage, ReportPage, page_of
 from spillway_dataplane.stream.record import RingRecord, boot_id, read_record, remove_record, write_record
+from spillway_dataplane.stream.telling import is_disordered, offer_of, status_of, with_kernel
 from spillway_dataplane.stream.way import Way
-from spillway_stream.wire import Bind, RingOffer, encode_ring
+from spillway_stream.wire import encode_ring
 
 STARTING = Way(RingState.STARTING, "the ring is not open yet")
 RECORD_EVERY_S = 10.0
-MODULUS = 1 << 32
 
 
 class KeptRing:
@@ -168,32 +168,12 @@ class KeptRing:
                 self._counting = self._counting.next_holder()
                 self._report.clear()
                 self._write_record()
-            return encode_ring(self._offer(self._bound)), shared
-
-    def _offer(self, bound: Bound) -> RingOffer:
-        shape, parameters = bound.xsk.shape, self.order.parameters
-        return RingOffer(
-            ifindex=bound.ifindex,
-            queue=self.order.queue,
-            frame_bytes=shape.frame_bytes,
-            frames=shape.frames,
-            tx_descriptors=shape.tx_slots,
-            completion_descriptors=shape.completion_slots,
-            fill_descriptors=shape.fill_slots,
-            bind=Bind.ZERO_COPY if bound.mode is BindMode.ZERO_COPY else Bind.COPY,
-            batch=parameters.ring.batch,
-            flags=0,
-            umem_bytes=shape.umem_bytes,
-            packets_per_second=parameters.pacing.packets_per_second or 0,
-            bits_per_second=parameters.pacing.bits_per_second or 0,
-            interface=self.order.interface,
-            stream=self.order.label,
-        )
+            return encode_ring(offer_of(self.order, self._bound)), shared
 
     def released(self) -> None:
         """Look at what a holder left. Indices that no order of events could have left make the ring useless to the next."""
         with self._lock:
-            disordered = self._bound is not None and _disordered(self._bound.xsk)
+            disordered = self._bound is not None and is_disordered(self._bound.xsk)
         if disordered:
             self.lose("its holder left the ring's indices in disorder: it is opened anew")
 
@@ -257,25 +237,9 @@ class KeptRing:
     def status(self, *, holder: str = "", waiting: int = 0) -> RingStatus:
         """Say how the ring does, read back from the kernel."""
         with self._lock:
-            way, bound, counting = self._shown, self._bound, self._counting
-            status = RingStatus(
-                key=self.order.key,
-                label=self.order.label,
-                interface=self.order.interface,
-                queue=self.order.queue,
-                state=way.state,
-                reason=way.reason,
-                ifindex=way.ifindex,
-                mac=way.mac.hex(":"),
-                mtu_bytes=way.mtu_bytes,
-                source=str(way.source or ""),
-                next_hop=str(way.next_hop.address) if way.next_hop else "",
-                next_hop_mac=way.next_hop_mac.hex(":"),
-                holder=holder,
-                waiting=waiting,
-                **counting.shown(),
-            )
-            return _with_kernel(status, bound) if bound is not None else status
+            told = status_of(self.order, self._shown, self._counting)
+            told = with_kernel(told, self._bound) if self._bound is not None else told
+        return replace(told, holder=holder, waiting=waiting)
 
     def close(self) -> None:
         """Give the ring up. A holder keeps its descriptors; its page says that the claim is gone."""
@@ -309,26 +273,6 @@ def _is_of(record: RingRecord, xsk_fd: int, umem_fd: int) -> bool:
 
 def _counted(record: RingRecord | None) -> Counting:
     return Counting(record.before, record.seen) if record is not None else Counting()
-
-
-def _with_kernel(status: RingStatus, bound: Bound) -> RingStatus:
-    statistics, shape = bound.xsk.statistics(), bound.xsk.shape
-    return replace(
-        status,
-        bind_mode=bound.mode,
-        bind_note=bound.note,
-        completed=bound.xsk.indices().completion_producer != 0,
-        frames=shape.frames,
-        umem_bytes=shape.umem_bytes,
-        kernel=KernelCounters(tx_invalid_descriptors=statistics[2], tx_ring_empty_descriptors=statistics[5]),
-    )
-
-
-def _disordered(xsk: Xsk) -> bool:
-    at, shape = xsk.indices(), xsk.shape
-    sent = (at.tx_producer - at.tx_consumer) % MODULUS
-    completed = (at.completion_producer - at.completion_consumer) % MODULUS
-    return sent > shape.tx_slots or completed > shape.completion_slots
 
 
 def _copies(descriptors: Iterable[int]) -> tuple[int, ...]:
