@@ -23,6 +23,7 @@ from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.xsk import XDP_COPY, Xsk, open_xsk
 from spillway_dataplane.stream import server
 from spillway_dataplane.stream.binding import shape_of
+from spillway_dataplane.stream.follower import Followed, Follower
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder, RingState
 from spillway_stream.pages import LinkState
@@ -350,6 +351,27 @@ def test_a_restarted_node_takes_its_ring_back_from_the_application(node: NetnsPa
         assert numbers(listener.frames(200)) == list(range(200))
         held.close()
         resumed.close()
+
+
+def test_a_ring_that_comes_back_before_its_way_was_looked_at(
+    node: NetnsPair, order: RingOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Applications are faster than the first look: the socket is there a moment before."""
+    before = RingKeeper()
+    before.open(order)
+    held = ready(order.directory)
+    before.stop()
+    follow, resumed = Follower.follow, list[HeldRing]()
+
+    def late(self: Follower, key: str, followed: Followed) -> None:
+        resumed.append(HeldRing.taken(held.resume(order.directory)))
+        follow(self, key, followed)
+
+    monkeypatch.setattr(Follower, "follow", late)
+    with keeping() as keeper:
+        keeper.open(order)
+        assert resumed[0].until(LinkState.READY)
+        assert until(keeper, state=RingState.READY).bind_mode is BindMode.COPY
 
 
 def test_after_a_restart_others_wait_for_who_holds_the_ring_already(node: NetnsPair, order: RingOrder) -> None:

@@ -1,4 +1,4 @@
-"""One ring as its node keeps it: the kernel's socket, the two pages, what was counted. No clients here; server.py has them."""
+"""One ring as its node keeps it: the kernel's socket, the two pages, what was counted. No clients here; seats.py has them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class KeptRing:
                 xsk = adopt_xsk(xsk_fd, umem_fd, record.shape)
             except OSError:
                 return False
-            if self._way.ifindex != record.ifindex or not xsk.is_bound():  # its interface left meanwhile
+            if not xsk.is_bound():  # its interface left meanwhile
                 xsk.close()
                 return False
             mode = BindMode.ZERO_COPY if xsk.zero_copy else BindMode.COPY
