@@ -9,8 +9,9 @@ import sys
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import cache
 from tests.cluster.shell import say, step
+from tests.nic.cards import CARDS
 from tests.nic.prepare import prepare
-from tests.nic.qemu import CARDS, run_guest
+from tests.nic.qemu import run_guest
 
 
 def main() -> int:
@@ -33,7 +34,7 @@ def passed(driver: str, only: str) -> bool:
     kept = cache()
     log = kept.logs / f"nic-{driver}.log"
     try:
-        guest = prepare(kept)
+        guest = prepare(kept, CARDS[driver])
         with step(f"{driver} in a guest, its log in {log}"):
             return run_guest(CARDS[driver], guest, log, only) == 0
     except ClusterError as error:

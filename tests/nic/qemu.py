@@ -1,65 +1,50 @@
-"""A guest with an emulated card, a far end for it, and this machine's files read-only as its root."""
+"""A guest is started with a card, a far end for it, and this machine's files, read-only."""
 
 from __future__ import annotations
 
 import subprocess
+import sysconfig
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.errors import TimedOut
 from tests.cluster.layout import REPOSITORY, SLOW
 from tests.cluster.shell import DIES_WITH_CALLER, words
+from tests.nic.cards import Card
 from tests.nic.prepare import Guest
 
-CARD_MAC, FAR_MAC = "52:54:00:00:00:01", "52:54:00:00:00:02"
-QUEUES = 4  # as many as the guest has CPUs: igb takes no more
 TIMEOUT_S = 900
 DONE = "nic-test: status "
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A card under test. device: QEMU's words for it. taps: a queue pair each; without, card and far end hang on one hub."""
-
-    driver: str
-    device: str
-    taps: bool = False
-
-
-CARDS = {
-    "igb": Card("igb", f"igb,netdev=card,mac={CARD_MAC},romfile="),
-    "virtio_net": Card(
-        "virtio_net",
-        f"virtio-net-pci,netdev=card,mac={CARD_MAC},romfile=,mq=on,rss=on,hash=on,vectors={2 * QUEUES + 4},"
-        "disable-legacy=on,iommu_platform=on",  # without it no zero copy: the bind says EINVAL
-        taps=True,
-    ),
-}
+IMPORTED = ("dataplane", "crds")  # what an editable installation adds to the path
 
 
 def command(card: Card, guest: Guest, only: str) -> list[str]:
-    """QEMU's words. Paths are those inside the tree, where this machine's root is at /mnt. No KVM: nested machines have none."""
-    told = f"nic.driver={card.driver} nic.repository={REPOSITORY} nic.only={only}"
-    kernel = f"console=ttyS0 quiet nokaslr mitigations=off panic=-1 {told}"
+    """QEMU's words. Paths are those inside its tree, where this machine's root is at /mnt."""
+    board = card.board
+    kernel = f"console={board.console} quiet nokaslr mitigations=off panic=-1 nic.driver={card.driver} nic.only={only}"
+    shares = (("root", Path("/")),) if not board.own_root else (("root", guest.root), ("machine", Path("/")))
     return words(
-        *("qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", str(QUEUES)),
-        *("-m", "1536", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"),
-        *("-kernel", f"/mnt{guest.kernel}", "-initrd", f"/mnt{guest.initramfs}", "-append", kernel),
-        *("-virtfs", "local,path=/mnt,mount_tag=machine,security_model=none,readonly=on,multidevs=remap"),
-        *network("card", card.taps, f",queues={QUEUES}"),
-        *network("far", card.taps, ""),
-        *("-device", card.device),
-        *("-device", f"virtio-net-pci,netdev=far,mac={FAR_MAC},guest_csum=off,csum=off,host_tso4=off,romfile="),
+        *(board.program, *board.words, "-no-reboot"),
+        *("-kernel", f"/mnt{guest.kernel}", "-initrd", f"/mnt{guest.initramfs}"),
+        *("-append", f"{kernel} {card.told} {python_words(card)}"),
+        *(word for tag, path in shares for word in share(board.share, tag, path)),
+        *card.words,
     )
 
 
-def network(end: str, taps: bool, queues: str) -> tuple[str, str]:
-    """One end of the cable: several queues need a tap, and a tap needs a network namespace of our own."""
-    if taps:
-        return ("-netdev", f"tap,id={end},ifname={end},script=no,downscript=no,vhost=off{queues}")
-    return ("-netdev", f"hubport,id={end},hubid=0")
+def share(device: str, tag: str, path: Path) -> tuple[str, ...]:
+    """Show a folder of this machine to the guest, read-only."""
+    folder = f"local,id={tag},path=/mnt{path},security_model=none,readonly=on,multidevs=remap"
+    return ("-fsdev", folder, "-device", f"{device},fsdev={tag},mount_tag={tag}")
+
+
+def python_words(card: Card) -> str:
+    """What init has to know to run Python: this machine's own, or the guest's with the packages of ours that are Python alone."""
+    if not card.board.own_root:
+        return f"nic.repository={REPOSITORY} nic.python={REPOSITORY}/.venv/bin/python"
+    path = [f"/mnt{REPOSITORY}/{folder}" for folder in IMPORTED] + [f"/mnt{sysconfig.get_path('purelib')}"]
+    return f"nic.repository=/mnt{REPOSITORY} nic.python=python3 nic.path={':'.join(path)} nic.machine=/root/mnt"
 
 
 SURROUNDINGS = """
@@ -88,7 +73,7 @@ def run_guest(card: Card, guest: Guest, log: Path, only: str = "") -> int:
 
     only: a word in the names of the checks to run; empty for all.
     """
-    inside = ("unshare", "--mount", "--net", "sh", "-c", SURROUNDINGS, "sh", guest.tree, str(card.taps))
+    inside = ("unshare", "--mount", "--net", "sh", "-c", SURROUNDINGS, "sh", guest.qemu, str(card.taps))
     argv = words(*DIES_WITH_CALLER, *inside, *command(card, guest, only))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as sink, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink) as started:

@@ -88,7 +88,7 @@ def test_a_rule_is_read_as_the_kernel_lays_it_down(raw: bytes, rule: SteeringRul
     assert rule_of(raw, 4) == rule
 
 
-COUNTERS = {  # names as the drivers give them: igb and virtio_net seen, the others from their sources
+COUNTERS = {  # names as the drivers give them: igb, virtio_net and macb seen, the others from their sources
     "igb": "rx_queue_{}_packets",
     "virtio_net": "rx{}_packets",
     "ice": "rx_queue_{}_packets",
@@ -101,6 +101,7 @@ COUNTERS = {  # names as the drivers give them: igb and virtio_net seen, the oth
     "qede": "{}: rcv_pkts",
     "nfp": "rvec_{}_rx_pkts",
     "stmmac": "q{}_rx_pkt_n",
+    "macb": "q{}_rx_packets",
 }
 
 

@@ -28,6 +28,7 @@ _RECEIVED = (  # what drivers call the packets that came to one RX queue
     r"{queue}: rcv_pkts",  # qede
     r"rvec_{queue}_rx_pkts",  # nfp
     r"q{queue}_rx_pkt_n",  # stmmac
+    r"q{queue}_rx_packets",  # macb
 )
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from spillway_dataplane.kernel.libbpf import XDP_DRV_MODE, link_create, link_detach, prog_load
 from tests.kernel.namespaces import inside, new_network
+from tests.nic.cards import CARD_MAC, FAR_MAC
 from tests.nic.guest.numbered import PAYLOAD_AT, body, numbers_of
-from tests.nic.qemu import CARD_MAC, FAR_MAC
 
 CARD_ADDRESS, FAR_ADDRESS = "10.9.0.1", "10.9.0.2"
 ETH_P_ALL, ETH_P_IP = 0x0003, 0x0800
@@ -72,7 +72,7 @@ class Listener:
     def numbers(self, expected: int, timeout_s: float = 20.0) -> list[int]:
         """Wait for so many whole frames, then half a second for what should not be there; close."""
         ends = time.monotonic() + timeout_s
-        while len(numbers_of(self.frames)) < expected and time.monotonic() < ends:
+        while len(numbers_of(tuple(self.frames))) < expected and time.monotonic() < ends:
             time.sleep(0.2)
         time.sleep(0.5)
         self._stopped.set()

@@ -20,11 +20,12 @@ from tests.nic.guest.cable import Cable, run
 from tests.nic.guest.rings import order, until, wait_for
 
 FRAMES = 1000
+LATER = 1_000_000  # numbers of a second application's frames
 NOBODY = 65534
 
 
-def application(wanted: RingOrder) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "tests.nic.guest.application", str(wanted.directory / "ring.sock"), str(FRAMES)]
+def application(wanted: RingOrder, count: int = FRAMES) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "tests.nic.guest.application", str(wanted.directory / "ring.sock"), str(count)]
     return subprocess.Popen(argv, user=NOBODY, group=NOBODY, extra_groups=[], stdout=subprocess.PIPE, text=True)
 
 
@@ -80,6 +81,21 @@ def test_a_queue_that_another_ring_has_is_a_conflict(native: Cable, keeper: Ring
     keeper.open(order(native, 3, BindMode.ZERO_COPY))
     with pytest.raises(Conflict, match="studio/cam"):
         keeper.open(order(native, 3, BindMode.ZERO_COPY, "other"))
+
+
+def test_an_application_that_is_killed_leaves_the_ring_to_the_next(native: Cable, keeper: RingKeeper) -> None:
+    native.spread_over(0, 1, 2)
+    wanted = order(native, 3, BindMode.ZERO_COPY)
+    keeper.open(wanted)
+    with application(wanted, count=LATER) as started:
+        until(keeper, lambda status: status.counters.packets > 100)
+        started.kill()
+        started.communicate()
+    far = native.listen_far()
+    with connect(str(wanted.directory / "ring.sock"), timeout_s=30) as ring:
+        send(ring, range(LATER, LATER + 200))
+    seen = [number for number in far.numbers(200) if number >= LATER]
+    assert seen == list(range(LATER, LATER + 200))
 
 
 def test_a_table_that_is_put_back_ends_zero_copy_and_taken_out_again_begins_it(native: Cable, keeper: RingKeeper) -> None:
