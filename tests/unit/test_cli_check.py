@@ -154,3 +154,13 @@ def test_compiling_without_bcc_says_what_is_missing(capsys, monkeypatch):
     monkeypatch.setattr(check, "find_spec", lambda name: None)
     assert main(["check", "--compile", str(EXAMPLES)]) == Exit.REFUSED
     assert capsys.readouterr().err == "spillway: check --compile: needs bcc (Debian: python3-bpfcc)\n"
+
+
+def test_streams_are_said_in_a_line_and_as_values(capsys):
+    """Whether their queues are granted and free only a cluster knows."""
+    files = str(EXAMPLES / "streams" / "application.yaml")
+    assert main(["check", files]) == 0
+    assert "BypassStream studio/camera-1: transmit queue 2 of eth1, to 239.10.0.1:5004" in capsys.readouterr().out
+    assert main(["check", "--output", "json", files]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["streams"]
+    assert (found["namespace"], found["name"], found["txQueue"], found["bindMode"]) == ("studio", "camera-1", 2, "Prefer")

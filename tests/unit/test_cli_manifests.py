@@ -47,6 +47,32 @@ def test_a_fault_is_one_line_with_file_line_field_value_and_reason(loading):
     assert "\n" not in str(fault)
 
 
+STREAM = """\
+apiVersion: spillway.dev/v1alpha1
+kind: BypassStream
+metadata: {name: cam, namespace: PLACE}
+spec:
+  interface: eth1
+  source: {application: {}}
+  flow: {destinationAddress: 10.0.0.9, destinationPort: 5004}
+"""
+
+
+def test_streams_stand_beside_filters(loading):
+    """Each by its own law, under its own name; the same name in two namespaces is two streams."""
+    found = loading(one=manifest("cam"), two=STREAM.replace("PLACE", "a"), three=STREAM.replace("PLACE", "b"))
+    assert found.faults == ()
+    assert [each.name for each in found.filters] == ["cam"]
+    assert {each.stream.namespace for each in found.streams} == {"a", "b"}
+
+
+def test_a_fault_of_a_stream_names_the_stream(loading):
+    (fault,) = loading(one=STREAM.replace("eth1", "lo")).faults
+    assert str(fault).endswith("BypassStream cam: spec.interface: 'lo' lo has no card")
+    (twice,) = loading(one=STREAM + "---\n" + STREAM).faults
+    assert "is also the name of" in str(twice)
+
+
 def test_lists_are_opened_and_faults_say_which_item(loading):
     items = [
         json.loads(json.dumps({"apiVersion": "spillway.dev/v1alpha1", "kind": "FloodFilter", "metadata": {"name": n}}))

@@ -7,7 +7,8 @@ from typing import Any
 
 from spillway_crds.encode import encode_content
 from spillway_crds.filters import RuleAction
-from spillway_dataplane.cli.manifests import Fault, Loaded, Manifest
+from spillway_crds.streams_wire import encode_ring_fields
+from spillway_dataplane.cli.manifests import Fault, Loaded, Manifest, StreamManifest
 from spillway_dataplane.cli.programs import ProgramPreview
 from spillway_dataplane.cli.review import Remark, Review, touched_flows
 
@@ -28,6 +29,7 @@ def check_value(loaded: Loaded, seen: Review, programs: tuple[ProgramPreview, ..
             for each in loaded.ignored
         ],
         "filters": list(map(_filter, loaded.manifests)),
+        "streams": list(map(_stream, loaded.streams)),
         "programs": list(map(_program, programs)),
     }
 
@@ -38,6 +40,7 @@ def _fault(fault: Fault) -> Json:
         "file": fault.file,
         "document": fault.number,
         "line": fault.line,
+        "kind": fault.kind,
         "filter": fault.name,
         "field": problem.path,
         "value": problem.value,
@@ -62,6 +65,19 @@ def _filter(manifest: Manifest) -> Json:
         "mode": spec.mode.value,
         "suspend": spec.suspend,
         **content,
+    }
+
+
+def _stream(manifest: StreamManifest) -> Json:
+    stream = manifest.stream
+    return {
+        "file": manifest.document.file,
+        "document": manifest.document.number,
+        "namespace": stream.namespace,
+        "name": stream.name,
+        "interface": stream.spec.interface,
+        "txQueue": "Any" if stream.spec.tx_queue is None else stream.spec.tx_queue,
+        **encode_ring_fields(stream.spec.parameters),
     }
 
 

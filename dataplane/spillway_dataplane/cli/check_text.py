@@ -8,7 +8,7 @@ from textwrap import indent
 
 from spillway_crds.filters import FloodFilter
 from spillway_dataplane.cli.console import Say
-from spillway_dataplane.cli.describe import interfaces_text, match_text, queues_text, selector_text
+from spillway_dataplane.cli.describe import interfaces_text, match_text, queues_text, selector_text, stream_text
 from spillway_dataplane.cli.manifests import Loaded
 from spillway_dataplane.cli.programs import ProgramPreview
 from spillway_dataplane.cli.review import Remark, Review, touched_flows
@@ -24,6 +24,9 @@ def print_check(say: Say, loaded: Loaded, seen: Review, programs: tuple[ProgramP
         say.line(f"{where}: {other.kind} {other.name} is not ours: ignored", QUIET)
     for each in loaded.filters:
         _print_filter(say, each)
+    for stream in loaded.streams:
+        say.line()
+        say.line(stream_text(stream.stream))
     if programs:
         _print_programs(say, programs)
         _print_refusals(say, programs)
@@ -98,7 +101,7 @@ def _print_verdict(say: Say, loaded: Loaded, seen: Review, programs: tuple[Progr
         "refused program": sum(bool(each.refusal) for each in programs),
     }
     said = ", ".join(_counted(count, what) for what, count in bad.items() if count)
-    valid = f"{len(loaded.filters)} valid"
+    valid = f"{len(loaded.filters) + len(loaded.streams)} valid"
     say.line(f"{valid}; {said}" if said else valid, ERROR if said else GOOD)
 
 

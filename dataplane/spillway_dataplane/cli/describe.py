@@ -1,10 +1,11 @@
-"""Filters in a person's words. Pure."""
+"""Filters and streams in a person's words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from spillway_crds.filters import PROTOCOL_NUMBERS, FilterContent, Fragments, LengthRange, Match, NodeSelector, PortRange, TcpFlag
+from spillway_crds.streams import BypassStream
 
 DEFAULT_ROUTES = "default routes"
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()}
@@ -70,3 +71,13 @@ def selector_text(selector: NodeSelector) -> str:
         values = f" ({', '.join(each.values)})" if each.values else ""
         parts.append(f"{each.key} {each.operator}{values}")
     return ", ".join(parts) or "every node"
+
+
+def stream_text(stream: BypassStream) -> str:
+    """One stream in one line: which queue, where to, filled by whom."""
+    spec = stream.spec
+    queue = "any transmit queue" if spec.tx_queue is None else f"transmit queue {spec.tx_queue}"
+    flow, source = spec.parameters.flow, type(spec.source).__name__.removesuffix("Source").lower()
+    where = f"[{flow.destination}]" if flow.destination.version == 6 else str(flow.destination)
+    what = f"{queue} of {spec.interface}, to {where}:{flow.destination_port}, bind mode {spec.parameters.bind_mode}, {source}"
+    return f"BypassStream {stream.namespace}/{stream.name}: {what}"

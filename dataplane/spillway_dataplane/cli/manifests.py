@@ -1,4 +1,4 @@
-"""FloodFilters from files: every file is read, every document decoded, every fault kept. `check` and `run` see the same."""
+"""FloodFilters and BypassStreams from files: every document decoded, every fault kept. `check` and `run` see the same."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from spillway_crds import decode, names
 from spillway_crds.errors import InvalidIntent, Problem
 from spillway_crds.filters import FloodFilter
+from spillway_crds.streams import BypassStream
+from spillway_crds.streams_wire import STREAM_KIND, decode_stream
 from spillway_dataplane.cli.documents import Document, Unparsable, join, read_documents
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -25,6 +27,14 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamManifest:
+    """One valid BypassStream and where it stands. Only a cluster can carry it out."""
+
+    document: Document
+    stream: BypassStream
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong in a file. number, line: of document and field, from 1. name: the object's, if it has one."""
 
@@ -33,10 +43,11 @@ class Fault:
     line: int
     name: str
     problem: Problem
+    kind: str = decode.KIND
 
     def __str__(self) -> str:
         """One line for a person: where, what, why."""
-        who = f"FloodFilter {self.name}: " if self.name else ""
+        who = f"{self.kind} {self.name}: " if self.name else ""
         what = self.problem if self.problem.path else self.problem.reason
         return f"{self.file}:{self.line}: document {self.number}: {who}{what}"
 
@@ -65,6 +76,7 @@ class Loaded:
     """All that some files hold."""
 
     manifests: tuple[Manifest, ...] = ()
+    streams: tuple[StreamManifest, ...] = ()
     faults: tuple[Fault, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
@@ -75,21 +87,25 @@ class Loaded:
         return tuple(manifest.filter for manifest in self.manifests)
 
 
+Found = Manifest | StreamManifest | Fault | Ignored
+
+
 def load(files: Iterable[str]) -> Loaded:
     """Read files, folders (not deeper) and `-` for standard input. Never raises: what is wrong is in the answer."""
-    found: list[Manifest | Fault | Ignored | Unreadable] = []
+    found: list[Found | Unreadable] = []
     for file in files:
         found += _load_argument(file)
-    found += _twice([each for each in found if isinstance(each, Manifest)])
+    found += _twice([each for each in found if isinstance(each, Manifest | StreamManifest)])
     return Loaded(
         tuple(each for each in found if isinstance(each, Manifest)),
+        tuple(each for each in found if isinstance(each, StreamManifest)),
         tuple(each for each in found if isinstance(each, Fault)),
         tuple(each for each in found if isinstance(each, Ignored)),
         tuple(each for each in found if isinstance(each, Unreadable)),
     )
 
 
-def _load_argument(argument: str) -> Iterator[Manifest | Fault | Ignored | Unreadable]:
+def _load_argument(argument: str) -> Iterator[Found | Unreadable]:
     try:
         files = files_of(argument)
     except OSError as error:
@@ -99,7 +115,7 @@ def _load_argument(argument: str) -> Iterator[Manifest | Fault | Ignored | Unrea
         yield from _load_file(file)
 
 
-def _load_file(file: str) -> Iterator[Manifest | Fault | Ignored | Unreadable]:
+def _load_file(file: str) -> Iterator[Found | Unreadable]:
     try:
         text = _read(file)
     except (OSError, UnicodeDecodeError) as error:
@@ -131,7 +147,7 @@ def _why(error: OSError | UnicodeDecodeError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def load_text(file: str, text: str) -> Iterator[Manifest | Fault | Ignored]:
+def load_text(file: str, text: str) -> Iterator[Found]:
     """Decode every document of one file's text."""
     for read in read_documents(file, text):
         if isinstance(read, Unparsable):
@@ -158,7 +174,7 @@ def _below(prefix: str, problem: Problem) -> Problem:
     return replace(problem, path=problem.path.removeprefix(f"{prefix}."))
 
 
-def _decode(document: Document) -> Iterator[Manifest | Fault | Ignored]:
+def _decode(document: Document) -> Iterator[Found]:
     raw = document.value
     if not isinstance(raw, Mapping):
         yield _fault(document, Problem("", None, "is no object: a manifest has apiVersion, kind, metadata and spec"))
@@ -170,25 +186,31 @@ def _decode(document: Document) -> Iterator[Manifest | Fault | Ignored]:
 
 
 def _is_ours(raw: Mapping[str, object]) -> bool:
-    """A FloodFilter, of whatever version: a wrong version of ours is a fault, not somebody else's object."""
-    return raw.get("kind") == decode.KIND or str(raw.get("apiVersion", "")).startswith(f"{names.GROUP}/") or "kind" not in raw
+    """A kind of ours, of whatever version: a wrong version of ours is a fault, not somebody else's object."""
+    by_group = str(raw.get("apiVersion", "")).startswith(f"{names.GROUP}/")
+    return by_group or raw.get("kind") in (decode.KIND, STREAM_KIND) or "kind" not in raw
 
 
-def _decode_ours(document: Document, raw: Mapping[str, object]) -> Iterator[Manifest | Fault]:
+def _decode_ours(document: Document, raw: Mapping[str, object]) -> Iterator[Manifest | StreamManifest | Fault]:
     problems = document.problems
+    made: Manifest | StreamManifest | None = None
     try:
-        decoded = decode.decode_filter(raw)
+        if raw.get("kind") == STREAM_KIND:
+            made = StreamManifest(document, decode_stream(raw))
+        else:
+            made = Manifest(document, decode.decode_filter(raw))
     except InvalidIntent as error:
         problems += error.problems
     for problem in problems:
         yield _fault(document, problem)
-    if not problems:
-        yield Manifest(document, decoded)
+    if made is not None and not problems:
+        yield made
 
 
 def _fault(document: Document, problem: Problem) -> Fault:
     shown = replace(problem, path=join(document.prefix, problem.path)) if document.prefix else problem
-    return Fault(document.file, document.number, document.line_of(problem.path), _name(document.value), shown)
+    kind = STREAM_KIND if isinstance(document.value, Mapping) and document.value.get("kind") == STREAM_KIND else decode.KIND
+    return Fault(document.file, document.number, document.line_of(problem.path), _name(document.value), shown, kind)
 
 
 def _name(raw: object) -> str:
@@ -197,11 +219,13 @@ def _name(raw: object) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _twice(manifests: list[Manifest]) -> Iterator[Fault]:
-    """A second filter of the same name would silently take the first one's place."""
-    first: dict[str, Document] = {}
+def _twice(manifests: list[Manifest | StreamManifest]) -> Iterator[Fault]:
+    """A second object of the same kind and name would silently take the first one's place."""
+    first: dict[tuple[str, str], Document] = {}
     for manifest in manifests:
-        earlier = first.setdefault(manifest.filter.name, manifest.document)
+        name = _name(manifest.document.value)
+        place = manifest.stream.namespace if isinstance(manifest, StreamManifest) else ""
+        earlier = first.setdefault((place, name), manifest.document)
         if earlier is not manifest.document:
             where = f"{earlier.file}:{earlier.line_of('metadata.name')}"
-            yield _fault(manifest.document, Problem("metadata.name", manifest.filter.name, f"is also the name of {where}"))
+            yield _fault(manifest.document, Problem("metadata.name", name, f"is also the name of {where}"))
