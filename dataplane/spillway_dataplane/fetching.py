@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from spillway_crds.errors import InvalidIntent, SpillwayError, Transient
+from spillway_crds.errors import SpillwayError, Transient
 from spillway_crds.filters import FilterContent
 from spillway_crds.orders import NodeOrder
 from spillway_crds.revisions import decode_revision
@@ -29,7 +29,8 @@ class Wanted:
 class Fetcher:
     """A thread with the newest order only: one that was overtaken is never carried out.
 
-    What cannot be fetched holds nothing up: the order goes on with what is there, and the rest follows.
+    What cannot be fetched holds nothing up: the order goes on with what is there, and the rest follows. What cannot be read is
+    told and fetched again too: the operator makes right what somebody has edited.
     """
 
     def __init__(self, make_api: Callable[[], ApiCalls], namespace: str, answered: Callable[[bool], None]) -> None:
@@ -71,7 +72,7 @@ class Fetcher:
             if seen != given and not self._stopped:
                 self._inbox.put(seen)
                 given = seen
-            complete = {each.revision for each in wanted.order.filters} <= seen.contents.keys()
+            complete = {each.revision for each in wanted.order.filters} <= self._readable
             pause_s = None if complete else backoff.next_s()
             if complete:
                 backoff.reset()
@@ -85,18 +86,30 @@ class Fetcher:
 
     def _gather(self, wanted: Wanted) -> OrderSeen:
         names = {each.revision for each in wanted.order.filters}
-        self._said = {name: said for name, said in self._said.items() if name in names - self._contents.keys()}
         self._contents = {name: content for name, content in self._contents.items() if name in names}
-        for name in sorted(names - self._contents.keys()):
+        missing = names - self._readable
+        self._said = {name: said for name, said in self._said.items() if name in missing}
+        for name in sorted(missing):
             try:
                 self._contents[name] = self._fetch(name)
-            except Transient as error:
-                if self._said.get(name) != str(error):
-                    LOG.warning("%s", error)
-                self._said[name] = str(error)
+            except SpillwayError as error:
+                self._note(name, error)
         return OrderSeen(wanted.order, wanted.uid, dict(self._contents))
 
-    def _fetch(self, name: str) -> FilterContent | SpillwayError:
+    @property
+    def _readable(self) -> set[str]:
+        return {name for name, content in self._contents.items() if isinstance(content, FilterContent)}
+
+    def _note(self, name: str, error: SpillwayError) -> None:
+        """Log an error once, and tell of one that is not just a matter of time. The same one again is no news."""
+        if self._said.get(name) == str(error):
+            return
+        LOG.warning("revision %s: %s", name, error)
+        self._said[name] = str(error)
+        if not isinstance(error, Transient):
+            self._contents[name] = error
+
+    def _fetch(self, name: str) -> FilterContent:
         try:
             raw = self._make_api().get(f"{self._path}/{name}")
         except ApiRefused as error:
@@ -105,7 +118,4 @@ class Fetcher:
         except Transient:
             self._answered(False)
             raise
-        try:
-            return decode_revision(raw).content
-        except InvalidIntent as error:
-            return error
+        return decode_revision(raw).content

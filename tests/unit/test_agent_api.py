@@ -149,12 +149,15 @@ def test_missing_revision_holds_nothing_up_and_follows(api: FakeApi, listen: Cal
     assert listening.order().contents.keys() == {there.revision, late.revision}
 
 
-def test_revision_that_is_not_what_it_says_is_an_error_of_its_own(api: FakeApi, listen: Callable[..., Listening]) -> None:
+def test_revision_that_is_not_what_it_says_is_told_and_fetched_again(api: FakeApi, listen: Callable[..., Listening]) -> None:
     orders = Orders()
     ordered = orders.filter("dns", content())
     api.put(f"{REVISIONS}/{ordered.revision}", {"metadata": {"name": ordered.revision}, "data": {"content": {"rules": []}}})
     api.put(DATAPLANE, dataplane(orders.seen(ordered).order))
-    assert isinstance(listen().order().contents[ordered.revision], InvalidIntent)
+    listening = listen()
+    assert isinstance(listening.order().contents[ordered.revision], InvalidIntent)
+    publish(api, orders, "dns")
+    assert listening.order().contents == orders.contents, "it is asked for again: the operator makes it right"
 
 
 @pytest.mark.parametrize("loss", ["object deleted", "CRD gone", "no answers", "watch expired"])
