@@ -135,7 +135,8 @@ class Conductor:
 
     def _draft(self, order: NodeOrder, seen: Observation, running: Running) -> tuple[dict[str, Draft], tuple[Finding, ...]]:
         unknown = self._unknown(seen.node)
-        given = Circumstances(self.memory.contents, seen.node, self._addresses, running, self.foreman.refused, unknown)
+        known, lost = self.memory.contents, self.memory.peers_lost
+        given = Circumstances(known, seen.node, self._addresses, running, self.foreman.refused, unknown, lost)
         active = order if order.state is NodeState.ACTIVE else replace(order, filters=())
         flows = flows_in_force(self.memory.cluster_peers, self._own_peers(seen))
         made = make_drafts(active, given, self.memory.records.slots, flows)
@@ -156,6 +157,8 @@ class Conductor:
         self.memory.take_records(known)
 
     def _view(self, order: NodeOrder, seen: Observation, drafts: dict[str, Draft], now: float) -> View:
+        peers = peer_entries(self.memory.cluster_peers, self._own_peers(seen))
+        in_kernel = self.memory.peers_lost and bool(with_maps(seen.node))  # as an earlier agent knew them
         return View(
             order=order,
             node=seen.node,
@@ -166,8 +169,8 @@ class Conductor:
             switches=seen.switches,
             enforcement=not (self.memory.switched_off or seen.off),
             refused=self.foreman.refusals.active(now),
-            peers=peer_entries(self.memory.cluster_peers, self._own_peers(seen)),
-            peers_written=self.foreman.peers_written,
+            peers=peers,
+            peers_written=peers if in_kernel else self.foreman.peers_written,
             on_word=seen.on_word,
         )
 

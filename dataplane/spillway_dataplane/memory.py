@@ -27,7 +27,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Memory:
-    """The persistent half of the agent. order None: never had one, so nothing is touched."""
+    """The persistent half of the agent. order None: never had one, so nothing is touched.
+
+    peers_lost: there was an order, but who its failsafe peers are cannot be read; true until somebody is heard.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -39,6 +42,7 @@ class Memory:
         self.cluster_peers = ClusterPeers()
         self.endpoints: frozenset[Endpoint] = frozenset()
         self.switched_off = False
+        self.peers_lost = False
         self._peer_data: Mapping[str, str] | None = None
         self._written: dict[str, object] = {}
 
@@ -47,7 +51,8 @@ class Memory:
         self.records = decode_records(self.store.read_json(RECORDS))
         self.book = decode_book(self.store.read_json(COUNTS))
         self.switched_off = bool((self.store.read_json(SWITCH) or {}).get("off", False))
-        self._restore_peers(self.store.read_json(PEERS) or {})
+        peers = self.store.read_json(PEERS)
+        self._restore_peers(peers or {})
         self.contents = dict(self._read_revisions())
         raw = self.store.read_json(ORDER)
         if raw is not None:
@@ -55,6 +60,9 @@ class Memory:
                 self.order, self.uid = decode_order(raw["spec"]), str(raw["uid"])
             except (SpillwayError, KeyError) as error:
                 LOG.warning("the last order cannot be read and is not carried out: %s", error)
+        self.peers_lost = self.order is not None and not peers
+        if self.peers_lost:
+            LOG.warning("%s is missing or damaged: what runs keeps its failsafe peers", self.store.root / PEERS)
 
     def _restore_peers(self, raw: Mapping[str, Any]) -> None:
         try:
@@ -91,7 +99,8 @@ class Memory:
             if isinstance(content, FilterContent):
                 body = encode_revision(order.name, content, number=1, namespace="")
                 self._write(f"{REVISIONS}/{order.revision}.json", body)
-        self.order, self.uid = seen.order, seen.uid
+        self.order, self.uid, self.peers_lost = seen.order, seen.uid, False
+        self._write_peers()  # also where nobody names any: a missing file means that it was lost
         self._write(ORDER, {"uid": seen.uid, "spec": encode_order(seen.order)})
         self.take_book(begun_anew(self.book, seen.uid))
 

@@ -65,7 +65,10 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a node's wishes depend on besides the order. unknown: interfaces whose program nobody remembers the making of."""
+    """What a node's wishes depend on besides the order. unknown: interfaces whose program nobody remembers the making of.
+
+    peers_lost: failsafe flows cannot be compiled as they were, so that programs that run with them stay.
+    """
 
     contents: Contents
     node: ObservedNode
@@ -73,6 +76,7 @@ class Circumstances:
     running: Running = field(default_factory=dict)
     refused: Refused = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    peers_lost: bool = False
 
 
 def make_wishes(order: NodeOrder, given: Circumstances) -> Wishes:
@@ -148,17 +152,19 @@ def _settle(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[Wish,
     """Return what the interface's filters come to together."""
     members = [each for each in seats if isinstance(each, Member)]
     if len(members) < len(seats):
-        return _keep(ifname, seats, given)
+        lost = ", ".join(sorted(each.order.name for each in seats if not isinstance(each, Member)))
+        return _keep(ifname, seats, given, f"the content of {lost} is on this node")
+    if given.peers_lost and (given.running.get(ifname) or ifname in given.unknown):
+        return _keep(ifname, seats, given, "its failsafe peers are known again")
     return _settle_modes(ifname, members, given)
 
 
-def _keep(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[Wish, list[Finding]]:
-    """Leave the program that runs; whoever is to join it, or to change in it, is told whom it waits for."""
+def _keep(ifname: str, seats: list[Seat], given: Circumstances, until: str) -> tuple[Wish, list[Finding]]:
+    """Leave the program that runs; whoever is to join it, or to change in it, is told what it waits for."""
     running = given.running.get(ifname, ())
     by_uid = {each.order.uid: each.order for each in seats}
     kept = tuple(Seat(by_uid[record.uid], record.revision) for record in running if record.uid in by_uid)
-    lost = ", ".join(sorted(each.order.name for each in seats if not isinstance(each, Member)))
-    message = f"the program on {ifname} stays as it is: it cannot be made anew until the content of {lost} is on this node"
+    message = f"the program on {ifname} stays as it is: it cannot be made anew until {until}"
     waiting = (each.order.uid for each in seats if isinstance(each, Member) and each.record not in running)
     return Wish(kept=kept), [Finding(Reason.TRANSIENT, message, ifname, uid) for uid in waiting]
 

@@ -12,8 +12,8 @@ from tests.unit.agent_fakes import FakeKernel, Node, Orders, card, content, rule
 from spillway_crds.filters import Mode, XdpMode
 from spillway_crds.orders import FilterState, NodeState, NodeStatus
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, MODE_SLOTS, Switches
-from spillway_dataplane.source import LinksChanged, OrderSeen, SwitchSeen
-from spillway_dataplane.store import RECORDS, REVISIONS
+from spillway_dataplane.source import LinksChanged, OrderSeen, PeersSeen, SwitchSeen
+from spillway_dataplane.store import PEERS, RECORDS, REVISIONS
 
 ORDERS = Orders()
 DNS = ORDERS.filter("dns", content())
@@ -195,6 +195,38 @@ def test_program_that_nobody_remembers_stays_while_a_content_is_missing(node: No
     assert (node.kernel.changes(), node.kernel.cards["eth0"].program) == ([], program)
     assert told(node.order(ORDERS.seen(only))) == {"only": (FilterState.ENFORCING, "")}
     assert (node.kernel.changes(), node.kernel.cards["eth0"].program) == ([], program)
+
+
+@pytest.mark.parametrize("how", [remove, damage])
+def test_lost_peers_stay_as_the_kernel_has_them(node: Node, how: Callable[[Path], None]) -> None:
+    """An API server on a port of its own: neither its flow nor its address is given up before somebody says who the peers are."""
+    node.conductor.take(PeersSeen({"apiServers": '["192.0.2.1:16443"]', "flows": '["api-server"]'}), node.now)
+    node.order(BOTH)
+    program, peers = node.kernel.cards["eth0"].program, node.kernel.peers
+    how(node.root / PEERS)
+    assert told(restarted(node)) == dict.fromkeys(("dns", "tcp"), (FilterState.ENFORCING, ""))
+    assert (node.kernel.changes(), node.kernel.cards["eth0"].program, node.kernel.peers) == ([], program, peers)
+    node.conductor.take(PeersSeen({"apiServers": '["192.0.2.2:16443"]', "flows": '["api-server"]'}), node.now)
+    node.order(BOTH)
+    assert node.kernel.peers != peers
+    assert node.kernel.cards["eth0"].program == program
+
+
+def test_peers_that_nobody_ever_named_are_not_lost(node: Node) -> None:
+    """A folder as the source: who the peers are is found out here, and may be other ones after a restart."""
+    node.order(BOTH)
+    node.restart()
+    assert not node.conductor.memory.peers_lost
+
+
+def test_node_without_programs_gets_the_peers_that_are_known(node: Node) -> None:
+    """After a reboot nothing runs that could stay."""
+    node.order(BOTH)
+    (node.root / PEERS).unlink()
+    node.kernel.reboot()
+    node.kernel.peers = ()
+    assert told(restarted(node))["dns"] == (FilterState.ENFORCING, "")
+    assert node.kernel.peers
 
 
 def test_program_that_passes_everything_is_not_taken_for_unknown(node: Node) -> None:
