@@ -22,7 +22,7 @@ RATE = Fraction(50)
 NEEDED_KPPS = 14_509 * RATE / 1000
 RUN_S = 2.0
 CLIP_FRAMES = 4
-GOAL_BARE = 0.75
+GOAL_BARE = 0.6
 
 
 def tx_video() -> Row:

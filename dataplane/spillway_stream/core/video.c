@@ -52,6 +52,7 @@ static double bucket_at(const struct spw_schedule *schedule, const struct spw_le
 
 /* A sender that is late catches up by the profile: never more at once than the network is promised. */
 static void wait_for_room(const struct spw_schedule *schedule, const struct spw_levels *levels, uint32_t packets) {
+  if (levels->bucket + packets <= schedule->burst) return; /* nor without what has drained since */
   while (bucket_at(schedule, levels, monotonic_ns()) + packets > schedule->burst) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
