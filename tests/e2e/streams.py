@@ -19,6 +19,7 @@ PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("sender.py", "hosti
 NAMESPACES = ("studio", "news", "lobby")  # the last is not on the list
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
 QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
+KINDS = ("deployment", "bypassstream", "pod", "resourceclaim")
 UP_S, DOWN_S = 30.0, 30.0  # a pod's way to Running, and away
 
 
@@ -100,9 +101,9 @@ class Studio:
         return dict(wait_for(f"{name} Ready: {reason}", probe, 30))
 
     def delete(self, *names: str, namespace: str = "studio") -> None:
-        """Delete pods and claims of these names, and wait until they are gone."""
-        for kind in ("deployment", "bypassstream", "pod", "resourceclaim"):
-            self.product.kubectl("-n", namespace, "delete", kind, *names, "--ignore-not-found", f"--timeout={DOWN_S:.0f}s")
+        """Delete all that has one of these names, and wait until it is gone."""
+        wanted = [f"{kind}/{name}" for kind in KINDS for name in names]
+        self.product.kubectl("-n", namespace, "delete", *wanted, "--ignore-not-found", f"--timeout={DOWN_S:.0f}s")
 
     # ---- pods ---------------------------------------------------------------------------------------------------------
 
