@@ -54,6 +54,7 @@ def test_every_packet_of_a_flow_arrives_once_in_order(netns_pair: NetnsPair, tmp
                 assert ring.send() == 100
             seen = far.packets(MANY)
             assert ring.drain() == 0
+            assert ring.reserve(256) == slice(0, 256)  # every frame is free again
             stats = ring.stats
         for each, body in zip(seen, bodies, strict=True):
             assert_flow(each, flow, netns_pair)
@@ -112,6 +113,21 @@ def test_rtp_headers_count_on(netns_pair: NetnsPair, tmp_path: Path, extension: 
         assert bool(kind & 128) == (number % 90 == 89)
         assert each.payload[12 : 12 + len(extension)] == extension
         assert len(each.payload) == 12 + len(extension) + 200
+
+
+def test_rtp_numbers_are_used_up_only_by_packets_that_go(netns_pair: NetnsPair, tmp_path: Path) -> None:
+    with (
+        ring_node(netns_pair, tmp_path, header_page(netns_pair, PLAIN)) as node,
+        wire(netns_pair) as far,
+        connect(node.path, timeout_s=5, rtp=Rtp(sequence=1)) as ring,
+    ):
+        block = ring.reserve(10)
+        ring.lengths[block] = 100
+        ring.lengths[block.stop - 1] = 1461  # with RTP, 1,460 bytes fit
+        with pytest.raises(FrameTooLong):
+            ring.send()
+        assert ring.send(9) == 9
+        assert [int.from_bytes(seen.payload[2:4]) for seen in far.packets(9)] == list(range(1, 10))
 
 
 def test_raw_frames_leave_as_they_are(netns_pair: NetnsPair, tmp_path: Path) -> None:
