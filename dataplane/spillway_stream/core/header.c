@@ -51,7 +51,7 @@ int spw_map_page(struct spw_ring *ring, int page_fd, struct spw_error *error) {
   int fixed = ring->page ? MAP_FIXED : 0;
   void *map = mmap((void *)ring->page, SPW_PAGE_BYTES, PROT_READ, MAP_SHARED | fixed, page_fd, 0);
   if (map == MAP_FAILED) return spw_fail(error, SPW_BAD_OFFER, errno, "the header page cannot be mapped: %s", strerror(errno));
-  ring->page = map;
+  if (!fixed) ring->page = map;
   atomic_fetch_add(&ring->page_epoch, 1);
   return 0;
 }
