@@ -189,7 +189,6 @@ static void run_peer(uint32_t (*send_batch)(void), double seconds, double pps) {
     for (last = now_ns(), now = last; pps > 0 && now < due; now = now_ns()) {
       note_hole(now - last, 0);
       last = now;
-      __builtin_ia32_pause();
     }
     if (pps > 0) note_hole(now - last, 0), count_late(now - due, batch_size);
     found.packets += send_batch();
