@@ -6,7 +6,7 @@ CLUSTER := $(PYTHON) -m tests.cluster
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh tests/nic/*.sh)
 NODES ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all unit kernel e2e long nic-test fuzz bench lint image cluster-up cluster-down clean
+.PHONY: help setup demo demo-stream test test-all unit kernel e2e long nic-test fuzz bench lint image cluster-up cluster-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ setup: ## Install what a bare Debian 12 machine lacks: packages, the venv (as ro
 
 demo: setup ## A flood dies on a real cluster while you watch; KEEP=1 leaves the cluster running
 	$(PYTHON) -m tests.demo $(if $(KEEP),--keep)
+
+demo-stream: setup ## Colour bars leave an unprivileged pod by a transmit queue; GStreamer on another node writes PNG files
+	$(PYTHON) -m tests.demo.stream $(if $(KEEP),--keep)
 
 test: lint unit kernel e2e ## lint + unit + kernel + e2e
 

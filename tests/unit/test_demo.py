@@ -9,8 +9,11 @@ import yaml
 from tests.demo.product import example_for
 from tests.demo.samples import Reading, make_sample
 from tests.demo.screen import bar
+from tests.demo.stream import EXAMPLE as COLOR_BARS
+from tests.demo.stream import manifest, pipeline
 
 from spillway_crds.decode import decode_filter
+from spillway_crds.streams_wire import decode_stream
 
 CLUSTER = SimpleNamespace(node=lambda _: SimpleNamespace(address="10.99.0.11", address6="fd00:10:99::11"))
 
@@ -39,3 +42,18 @@ def test_the_demo_s_filter_is_the_example_with_the_node_s_addresses():
     assert shipped.name == "dns-amplification"
     for rule in shipped.spec.content.rules:
         assert [str(prefix) for prefix in rule.match.destinations] == ["10.99.0.11/32", "fd00:10:99::11/128"]
+
+
+def test_the_stream_is_the_shipped_example_with_the_receivers_address():
+    stream = decode_stream(yaml.safe_load(manifest("10.98.0.12")))
+    assert str(stream.spec.parameters.flow.destination) == "10.98.0.12"
+    shipped = decode_stream(yaml.safe_load(COLOR_BARS.read_text()))
+    assert shipped.spec.source == stream.spec.source
+
+
+def test_gstreamer_is_told_the_pictures_size():
+    video = yaml.safe_load(COLOR_BARS.read_text())["spec"]["source"]["video"]
+    argv = " ".join(pipeline(video, 5004))
+    assert "width=(string)640,height=(string)360" in argv
+    assert "depth=(string)8" in argv
+    assert "sampling=YCbCr-4:2:2" in argv
