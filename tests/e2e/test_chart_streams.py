@@ -127,7 +127,7 @@ def test_each_namespace_has_a_class_of_its_own(objects: tuple[Json, ...]) -> Non
     assert set(classes) == {f"{namespace}.{QUEUE_DRIVER}" for namespace in ("studio", "news")}
     (selector,) = classes[f"news.{QUEUE_DRIVER}"]["selectors"]
     expression = selector["cel"]["expression"]
-    assert expression.startswith(f'device.driver == "{QUEUE_DRIVER}" && (')
+    assert expression.startswith(f'device.driver == "{QUEUE_DRIVER}" && cel.bind(its, device.attributes["{QUEUE_DRIVER}"], ')
     assert '.interface == "eth1"' in expression
     assert "in [1,2,3]" in expression
     assert "eth0" not in expression
