@@ -88,6 +88,10 @@ def settled() -> list[str]:
     return now
 
 
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def assert_nothing_is_left(before: list[str]) -> None:
     deadline = time.monotonic() + 5
     while (now := descriptors()) != before:
@@ -162,7 +166,7 @@ def test_a_holder_that_says_more_than_a_greeting_has_held_it(order: RingOrder, k
 
 def test_a_flood_of_connections(order: RingOrder, neighbour: Neighbour, keeper: RingKeeper) -> None:
     """It waits in the socket's own backlog; the node takes so many a second and keeps so many at once."""
-    before, stop = settled(), threading.Event()
+    before, stop, resident = settled(), threading.Event(), resident_bytes()
 
     def flood() -> None:
         kept: list[socket.socket] = []
@@ -191,6 +195,7 @@ def test_a_flood_of_connections(order: RingOrder, neighbour: Neighbour, keeper: 
     stop.set()
     thread.join()
     hold_when_drained(order)
+    assert resident_bytes() - resident < 32 << 20
     now = resource.getrusage(resource.RUSAGE_SELF)
     busy = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
     assert busy < 0.9 * (time.monotonic() - began)  # of one core, the flood itself included

@@ -20,6 +20,7 @@ from spillway_dataplane.stream import follower
 from spillway_dataplane.stream.header import ones_sum
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder, RingState
+from spillway_dataplane.stream.seen import SeenWay
 from spillway_stream.pages import LinkState, Page
 
 OTHER_MAC = bytes.fromhex("020000000042")
@@ -339,6 +340,41 @@ def test_a_source_that_the_node_has_not_is_said(keeper: RingKeeper, tmp_path: Pa
     ring = held(keeper, make_order(tmp_path, flow=flow))
     assert ring.page().reason == "sends from 10.9.0.77, which is no address of this node"
     assert ring.page().header[26:30] == socket.inet_aton("10.9.0.77")
+
+
+# ---- when the kernel cannot be asked --------------------------------------------------------------------------------------
+
+
+def test_a_look_that_fails_is_made_again(
+    keeper: RingKeeper, tmp_path: Path, node: NetnsPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left for a question, say: what was told stays meanwhile, and the change is told late, not never."""
+    ring, observe, failures = held(keeper, make_order(tmp_path)), follower.observe_way, []
+
+    def fail(*_: object) -> SeenWay:
+        failures.append(1)
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    monkeypatch.setattr(follower, "observe_way", fail)
+    ip("link set spw0 mtu 1400")
+    deadline = time.monotonic() + 5
+    while len(failures) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert (ring.page().state, ring.page().mtu) == (LinkState.READY, 1500)
+    monkeypatch.setattr(follower, "observe_way", observe)
+    until_page(ring, lambda page: page.mtu == 1400)
+
+
+def test_an_ipv6_next_hop_is_asked_for(keeper: RingKeeper, tmp_path: Path, node: NetnsPair) -> None:
+    enable_ipv6(node)
+    ip("-6 address add fd00::1/64 dev spw0 nodad")
+    ip("-6 route add 2001:db8::/32 via fd00::2 dev spw0")
+    flow = Flow(destination=ip_address("2001:db8::9"), destination_port=5004)
+    ring = held(keeper, make_order(tmp_path, flow=flow), LinkState.UNRESOLVED)
+    assert ring.page().reason.startswith("fd00::2, the next hop to 2001:db8::9, ")
+    node.peer_run("ip", "-6", "address", "add", "fd00::2/64", "dev", "spw1", "nodad")
+    assert ring.until(LinkState.READY).header[:6] == node.peer_mac
 
 
 # ---- many events ----------------------------------------------------------------------------------------------------------
