@@ -74,9 +74,7 @@ class RingNode:
         for old in (self.page_fd, self.report_fd):
             if old >= 0:
                 os.close(old)
-        self.page_fd, self.report_fd = os.memfd_create("page"), os.memfd_create("report")
-        os.ftruncate(self.page_fd, PAGE_BYTES)
-        os.ftruncate(self.report_fd, REPORT_BYTES)
+        self.page_fd, self.report_fd = xsk.sealed_memory("page", PAGE_BYTES), xsk.sealed_memory("report", REPORT_BYTES)
         self.show(self.page)
 
     def report(self) -> Report | None:

@@ -134,10 +134,20 @@ def small_page(client: socket.socket, node: RingNode) -> None:
     KEPT.append(client)
 
 
+def memory_to_cut(client: socket.socket, node: RingNode) -> None:
+    """Pages of the right size that could be truncated under the reader."""
+    fd = os.memfd_create("open")
+    os.ftruncate(fd, 1 << 20)
+    socket.send_fds(client, [encode_ring(node.offer)], [*node.fds()[:2], fd, fd])
+    os.close(fd)
+    KEPT.append(client)
+
+
 KEPT: list[socket.socket] = []
 SERVERS = [
     silent, closes, garbage, waits_for_ever, no_descriptors, many_descriptors, other_descriptors, short_memory, long_rings,
     small_page,
+    memory_to_cut,
 ]  # fmt: skip
 
 

@@ -142,7 +142,9 @@ void spw_judge(struct spw_ring *ring, uint32_t packets, uint64_t due_ns, uint64_
 void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits);
 void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns);
 
-/* ring.c: spw_close in two steps, for who still looks at the frames */
+/* ring.c */
+bool spw_keeps_size(int fd, uint64_t bytes);
+/* spw_close in two steps, for who still looks at the frames */
 void spw_shut(struct spw_ring *ring);
 void spw_free(struct spw_ring *ring);
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "core.h"
 
@@ -45,9 +44,8 @@ static uint32_t sum_words(const uint8_t *at, size_t bytes) {
 
 /* Map the page, over the old one if there is one, so that a reader in another thread never sees none. */
 int spw_map_page(struct spw_ring *ring, int page_fd, struct spw_error *error) {
-  struct stat found;
-  if (fstat(page_fd, &found) != 0 || found.st_size < SPW_PAGE_BYTES)
-    return spw_fail(error, SPW_BAD_OFFER, errno, "a header page of fewer than %d bytes", SPW_PAGE_BYTES);
+  if (!spw_keeps_size(page_fd, SPW_PAGE_BYTES))
+    return spw_fail(error, SPW_BAD_OFFER, EINVAL, "the header page is no sealed memory of %d bytes", SPW_PAGE_BYTES);
   int fixed = ring->page ? MAP_FIXED : 0;
   void *map = mmap((void *)ring->page, SPW_PAGE_BYTES, PROT_READ, MAP_SHARED | fixed, page_fd, 0);
   if (map == MAP_FAILED) return spw_fail(error, SPW_BAD_OFFER, errno, "the header page cannot be mapped: %s", strerror(errno));

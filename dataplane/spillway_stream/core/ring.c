@@ -1,5 +1,6 @@
 /* Open and close a ring, and say what it is. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,10 +12,17 @@
 #define CLOSE_NS SECOND_NS
 #define SLICE_NS (20 * MILLISECOND_NS)
 
-static int map_frames(struct spw_ring *ring, struct spw_error *error) {
+/* Whether memory has that size and can never lose it: reading what somebody cut off would kill the process. */
+bool spw_keeps_size(int fd, uint64_t bytes) {
   struct stat found;
-  if (fstat(ring->umem_fd, &found) != 0 || (uint64_t)found.st_size < ring->offer.umem_bytes)
-    return spw_fail(error, SPW_BAD_OFFER, errno, "frame memory of %lld bytes", (long long)found.st_size);
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &found) == 0 && (uint64_t)found.st_size >= bytes;
+}
+
+static int map_frames(struct spw_ring *ring, struct spw_error *error) {
+  if (!spw_keeps_size(ring->umem_fd, ring->offer.umem_bytes))
+    return spw_fail(error, SPW_BAD_OFFER, EINVAL, "the frames are no sealed memory of %llu bytes",
+                    (unsigned long long)ring->offer.umem_bytes);
   size_t bytes = (size_t)ring->frames << ring->frame_shift;
   void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->umem_fd, 0);
   if (map == MAP_FAILED) return spw_fail(error, SPW_BAD_OFFER, errno, "frames cannot be mapped: %s", strerror(errno));
