@@ -20,7 +20,7 @@ from tests.kernel.netpair import NetnsPair, open_descriptors
 from tests.kernel.ring_client import HeldRing, hold
 from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
 
-from spillway_crds.errors import NotSupported
+from spillway_crds.errors import KernelError, NotSupported
 from spillway_dataplane.kernel import libbpf, xsk
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingState
@@ -160,6 +160,22 @@ class _Mapping:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(mmap, name)
+
+
+def test_a_node_that_gives_no_thread(node: NetnsPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+    with keeping() as keeper:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", _no_thread)
+            with pytest.raises(KernelError, match="make the socket of studio/cam: EAGAIN"):
+                keeper.open(make_order(tmp_path))
+        assert keeper.statuses() == ()
+        assert keeper.open(make_order(tmp_path)).frames == 512
+    assert open_descriptors() == before
+
+
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 # ---- many rings -----------------------------------------------------------------------------------------------------------

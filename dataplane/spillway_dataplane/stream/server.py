@@ -6,6 +6,7 @@ ring's thread and no other. What it can make us keep is bounded: so many connect
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
@@ -31,7 +32,7 @@ class RingServer:
     """Serves one ring until it is closed. on_change: called from the thread, with no lock held."""
 
     def __init__(self, ring: KeptRing, on_change: Callable[[], None]) -> None:
-        """Raises OSError if the socket cannot be made."""
+        """Raises OSError if the socket cannot be made or no thread can be had."""
         self.ring = ring
         self.binds = False  # whether the thread opens the ring when it is not open
         self._on_change = on_change
@@ -41,7 +42,12 @@ class RingServer:
         self._taken = ("", 0)  # for other threads
         self._tried_s, self._inspected_s = 0.0, 0.0
         self._thread = threading.Thread(target=self._run, name=f"ring {ring.order.interface}-tx{ring.order.queue}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # a limit on processes, or no memory for a stack
+            self._let_go()
+            self._listener.remove()
+            raise OSError(errno.EAGAIN, "no thread") from error
 
     @property
     def seats(self) -> tuple[str, int]:
@@ -78,11 +84,14 @@ class RingServer:
             while not self._stop:
                 self._turn()
         finally:
-            self._seats.close()
-            self._listener.close()
-            with self._waking:
-                os.close(self._wake)
-                self._wake = -1
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._seats.close()
+        self._listener.close()
+        with self._waking:
+            os.close(self._wake)
+            self._wake = -1
 
     def _turn(self) -> None:
         """Do what is due, then what clients want; a fault in serving one must not end the ring."""
