@@ -86,7 +86,9 @@ def _record(field: Record) -> dict[str, Any]:
         schema["x-kubernetes-map-type"] = "atomic"
     if field.required:
         schema["required"] = list(field.required)
-    return schema | {"properties": {name: openapi(each) for name, each in field.fields.items()}}
+    if field.fields:  # the API server drops an empty one
+        schema["properties"] = {name: openapi(each) for name, each in field.fields.items()}
+    return schema
 
 
 def _validation(law: Law) -> dict[str, Any]:
