@@ -96,6 +96,7 @@ async def operate(config: Config, place: Place, health: Health, stopping: asynci
         async with connect() as api:
             reconciler = Reconciler(api, config, place)
             await reconciler.fill()
+            await reconciler.report_all()
             health.ready = True
             metrics.LEADING.set(1)
             working = asyncio.create_task(reconciler.run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from spillway_operator.waiting import PodTelling
 from spillway_operator.wire import Raw, reduce_config, reduce_dataplane, reduce_filter, reduce_node
 from spillway_operator.world import World
 
+log = logging.getLogger(__name__)
 RESYNC_S = 300.0
 RESYNC_SPREAD_S = 60.0
 PEERS_EVERY_S = 15.0
@@ -146,6 +148,16 @@ class Reconciler:
         await self._revision_work.refresh()
         await self._revisions.store_all()
         self._turns.adopt(asyncio.get_running_loop().time())
+
+    async def report_all(self) -> None:
+        """Put right what an earlier operator said of the filters, before anybody is told that this one works."""
+        await asyncio.gather(*(self._report(name) for name in self.world.filters.names()))
+
+    async def _report(self, name: str) -> None:
+        try:
+            await self.bells.works["filter"](name)
+        except Exception as error:
+            log.warning("status of %s not written, it is tried again: %r", name, error)
 
     async def _find_release(self) -> None:
         deployments = Kind("Deployment", "apps/v1", "deployments", self._place.namespace)

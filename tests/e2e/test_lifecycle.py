@@ -100,7 +100,8 @@ def test_uninstall_without_hooks_keeps_programs_and_one_command_cleans(
 def test_crds_deleted_first_keep_programs(enforcing: Product, cluster: Cluster, installed_again: None) -> None:
     """Deleting a CRD deletes every filter with it, and is no order: the programs stay."""
     product = enforcing
-    product.kubectl("delete", "crd", "floodfilters.spillway.dev", "nodedataplanes.spillway.dev", "--timeout=60s")
+    kinds = ("floodfilters", "nodedataplanes", "bypassstreams")
+    product.kubectl("delete", "crd", *(f"{each}.spillway.dev" for each in kinds), "--timeout=60s")
     wait_for("the CRDs' end", lambda: "spillway.dev" not in product.kubectl("get", "crd", "-o", "name"))
     assert drops(cluster)
     product.uninstall("--no-hooks")

@@ -399,8 +399,7 @@ def test_an_operator_that_starts_beside_a_new_crd_gives_its_filters_time(api):
 def test_reports_of_an_earlier_release_count_for_nothing(api):
     """Its DaemonSet went without a word to the nodes. Who has reported since the new one was made is ready, the other is not."""
     settled(api, leave_reports)
-    made = {"creationTimestamp": "2026-01-02T00:00:00Z"}
-    api.put(Kind("DaemonSet", "apps/v1", "daemonsets", "ns"), PLACE.daemonset, metadata=made)
+    install_again(api)
 
     async def script(reconciler):
         assert ready(api) == ("False", "NodesPending", 0)
@@ -412,6 +411,26 @@ def test_reports_of_an_earlier_release_count_for_nothing(api):
         assert ready(api) == ("True", "AllNodesReady", 2)
 
     settled(api, script)
+
+
+def test_who_begins_to_lead_puts_every_status_right_first(api):
+    """Before its queues run: whoever waits for a ready Deployment reads no word of an earlier one afterwards."""
+    settled(api, leave_reports)
+    install_again(api)
+
+    async def begin():
+        reconciler = Reconciler(api, Config(), PLACE)
+        await reconciler.fill()
+        assert ready(api) == ("True", "AllNodesReady", 2)
+        await reconciler.report_all()
+        assert ready(api) == ("False", "NodesPending", 0)
+
+    play(begin())
+
+
+def install_again(api):
+    made = {"creationTimestamp": "2026-01-02T00:00:00Z"}
+    api.put(Kind("DaemonSet", "apps/v1", "daemonsets", "ns"), PLACE.daemonset, metadata=made)
 
 
 async def leave_reports(reconciler):
