@@ -60,7 +60,7 @@ assert (HEAD.size, RING.size) == (8, 208)
 class RingOffer:
     """RING: one ring and its memory. The fields stand on the wire in this order.
 
-    frames: the holder's, the first ones of the memory; what lies behind them is the node's (fill ring) and never sent.
+    frames: the holder's, all of umem; addresses behind them are the node's (fill ring): never send from there.
     flags: 0. batch: the most packets that one kick hands over. Rates: 0 is unpaced; at most one of the two is given;
     bits_per_second counts IP packets, header and payload. stream: "namespace/name" of the claim or stream, for messages.
     """
