@@ -112,7 +112,7 @@ class Life:
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=["ipv4", "ipv6"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 40))])
 def test_a_random_life(netns_pair: NetnsPair, tmp_path_factory: pytest.TempPathFactory, flow: Flow, seed: int) -> None:
     directory = tmp_path_factory.mktemp("life")
     with ExitStack() as stack:
