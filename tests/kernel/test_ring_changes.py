@@ -146,6 +146,19 @@ def test_a_link_that_goes_down_under_the_ring(netns_pair: NetnsPair, tmp_path: P
         assert len(far.packets(20)) == 20
 
 
+@pytest.mark.parametrize("drop", [False, True], ids=["errors", "drop"])
+def test_an_interface_that_leaves_under_the_ring(netns_pair: NetnsPair, tmp_path: Path, page: Page, drop: bool) -> None:
+    """The kernel unbinds the socket for good. Whoever drops what cannot be sent goes on until the node says that it is lost."""
+    with ring_node(netns_pair, tmp_path, page) as node, connect(node.path, timeout_s=5, drop_when_not_ready=drop) as ring:
+        send(ring, 10)
+        ip(f"link delete {netns_pair.ifname}")
+        if drop:
+            assert send(ring, 10) == 10
+        else:
+            with pytest.raises(Gone):
+                send(ring, 10)
+
+
 def test_a_page_that_is_never_finished_changes_nothing(netns_pair: NetnsPair, tmp_path: Path, page: Page) -> None:
     with ring_node(netns_pair, tmp_path, page) as node, wire(netns_pair) as far, connect(node.path, timeout_s=5) as ring:
         os.pwrite(node.page_fd, struct.pack("<Q", 7), 8)

@@ -126,6 +126,7 @@ struct patience {
 };
 struct patience spw_patience_of(int64_t timeout_ns);
 int spw_wait_a_moment(struct spw_ring *ring, struct patience *patience, struct spw_error *error);
+int spw_heed(const struct spw_ring *ring, int number, struct spw_error *error);
 int spw_usable(struct spw_ring *ring, struct spw_error *error);
 int spw_not_ready(const struct spw_ring *ring, struct spw_error *error);
 

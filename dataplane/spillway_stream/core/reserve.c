@@ -22,6 +22,15 @@ int spw_not_ready(const struct spw_ring *ring, struct spw_error *error) {
   return -1;
 }
 
+/* What a kick said. Without an interface that is up nothing goes, which the page will say too. Returns -1 with *error, or 0. */
+int spw_heed(const struct spw_ring *ring, int number, struct spw_error *error) {
+  bool link = number == ENETDOWN || number == ENXIO;
+  if (!number || (link && ring->drop_when_not_ready)) return 0;
+  spw_fail(error, link ? SPW_NOT_READY : SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
+  if (link) error->state = number == ENXIO ? SPW_GONE : SPW_LINK_DOWN;
+  return -1;
+}
+
 /* ---- waiting for room -------------------------------------------------------------------------------------------------- */
 
 struct patience spw_patience_of(int64_t timeout_ns) {
@@ -43,7 +52,7 @@ int spw_wait_a_moment(struct spw_ring *ring, struct patience *patience, struct s
   int number = spw_kick(ring);
   spw_follow_page(ring);
   if (ring->header.state != SPW_READY && !ring->drop_when_not_ready) return spw_not_ready(ring, error);
-  if (number && number != ENETDOWN) return spw_fail(error, SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
+  if (spw_heed(ring, number, error) != 0) return -1;
   if (patience->turns++ > 16) nanosleep(&pause, NULL);
   spw_reap(ring);
   ring->pacer.seen_ns = spw_now_ns(); /* waiting for the card is no hole */

@@ -54,7 +54,8 @@ int spw_map_rings(struct spw_ring *ring, struct spw_error *error) {
   ring->tx_map = map_ring(ring, ring->tx_map_bytes, XDP_PGOFF_TX_RING);
   ring->cq_map = map_ring(ring, ring->cq_map_bytes, (off_t)XDP_UMEM_PGOFF_COMPLETION_RING);
   if (ring->tx_map == MAP_FAILED || ring->cq_map == MAP_FAILED)
-    return spw_fail(error, SPW_BAD_OFFER, errno, "the rings cannot be mapped (before Linux 6.4: %s)", strerror(errno));
+    return spw_fail(error, SPW_BAD_OFFER, errno, "the rings cannot be mapped: %s (Linux before 6.4, or the interface is gone)",
+                    strerror(errno));
   point_tx(ring, &at.tx);
   point_cq(ring, &at.cr);
   raise_budget(ring);

@@ -101,14 +101,7 @@ static int hand_over(struct spw_ring *ring, const struct batch *batch, struct sp
   spw_count(ring, SPW_BYTES, batch->bytes);
   spw_count(ring, SPW_BATCHES, 1);
   error->sent += batch->count;
-  int number = spw_kick(ring);
-  if (!number || ring->drop_when_not_ready) return 0;
-  spw_fail(error, SPW_KICK_FAILED, number, "sendto: %s", strerror(number));
-  if (number == ENETDOWN || number == ENXIO) {
-    error->code = SPW_NOT_READY;
-    error->state = number == ENXIO ? SPW_GONE : SPW_LINK_DOWN;
-  }
-  return -1;
+  return spw_heed(ring, spw_kick(ring), error);
 }
 
 /* Bits of a batch that is not prepared, for the schedule. */
