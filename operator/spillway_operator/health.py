@@ -17,7 +17,7 @@ class Health:
     """/healthz: not stuck. /readyz: standing by for somebody who leads, or leading with filled caches."""
 
     def __init__(self) -> None:
-        self.ready = True
+        self.ready = False  # a probe may come before anything else is done
         self._beat_at: float | None = None  # None: no loop to watch, this is a standby
 
     def is_alive(self) -> bool:

@@ -60,7 +60,6 @@ def main() -> int:
 def lead(config: Config, place: Place, health: Health, stop: threading.Event) -> int:
     """Stand by, then lead until stopped. A standby is ready once somebody leads: a ready Deployment is one that works."""
     lease = make_lease(place)
-    health.ready = False
     if not lease.acquire(stop, led=health.stand_by):
         return 0
     lease.keep(alive=health.is_alive, lost=lose_lease)

@@ -184,8 +184,10 @@ def test_a_lease_made_by_hand_is_free(server):
 
 
 def test_probes(monkeypatch):
-    """A standby is alive and ready; a leader is ready when it says so; a loop that stands still is neither."""
+    """Who begins is alive only; a standby is ready too; a leader is when it says so; a loop that stands still is neither."""
     health = Health()
+    assert (health.answer("/healthz"), health.answer("/readyz")) == (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
+    health.stand_by()
     assert health.answer("/healthz") == health.answer("/readyz") == HTTPStatus.OK
     health.ready = False
     assert health.answer("/readyz") == HTTPStatus.SERVICE_UNAVAILABLE
