@@ -15,18 +15,12 @@ from spillway_crds.orders import Condition
 from spillway_crds.sdp import LegFacts, SessionFacts, session_description
 from spillway_crds.streams import VideoSource
 from spillway_operator.contest import Place
-from spillway_operator.events import NORMAL, WARNING, Note
 from spillway_operator.stream_plan import (
     CLAIM_REFUSED,
-    CONFLICT,
     FINISHED,
-    INVALID_INTENT,
-    NOT_GRANTED,
-    NOT_SUPPORTED,
     PENDING,
     PREPARING,
     QUEUE_NOT_FOUND,
-    SOURCE_REFUSED,
     SOURCE_WAITS,
     WAITING_FOR_POD,
     ClaimPlan,
@@ -40,9 +34,6 @@ MAX_MESSAGE_CHARS, MAX_REASON_CHARS = 1000, 128
 MAX_IFNAME_CHARS, MAX_WORD_CHARS, MAX_COUNT = 15, 39, 2**63 - 1  # as the CRD has them; 39 is the longest address
 MAX_MAC_CHARS, MAX_MODE_CHARS = 17, 16
 SETTLED = "Settled"
-TOLD = frozenset(
-    {CONFLICT, INVALID_INTENT, NOT_SUPPORTED, NOT_GRANTED, CLAIM_REFUSED, SOURCE_REFUSED}
-)  # somebody has to act on these
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,43 +223,3 @@ def _progressing(given: Situation) -> Condition:
 def without_counts(report: StreamReport) -> StreamReport:
     """What of a status is state: a change of it is written at once, a change of counts when it is due."""
     return replace(report, packets=0, bytes=0, late_packets=0, packets_per_second=0)
-
-
-# ---- Events -------------------------------------------------------------------------------------------------------------
-
-
-def notes_between(before: StreamReport, after: StreamReport) -> tuple[Note, ...]:
-    """Return what became different, as a person would put it."""
-    notes = (_readiness(before, after), _claim_in_use(before, after), _mode(before, after), _next_hop(before, after))
-    return tuple(note for note in notes if note is not None)
-
-
-def _readiness(before: StreamReport, after: StreamReport) -> Note | None:
-    was, now = before.condition(READY), after.condition(READY)
-    if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
-        return None
-    if now.status == "True":
-        return Note(NORMAL, READY, now.message) if was is None or was.status != "True" else None
-    if now.reason in TOLD or (was is not None and was.status == "True"):
-        return Note(WARNING, now.reason, now.message)
-    return None
-
-
-def _claim_in_use(before: StreamReport, after: StreamReport) -> Note | None:
-    was, now = before.condition(PROGRESSING), after.condition(PROGRESSING)
-    if now is None or now.status != "True" or (was is not None and was.status == "True"):
-        return None
-    return Note(NORMAL, now.reason, now.message)
-
-
-def _mode(before: StreamReport, after: StreamReport) -> Note | None:
-    if not before.bind_mode or not after.bind_mode or before.bind_mode == after.bind_mode:
-        return None
-    return Note(WARNING, "ModeChanged", f"the ring was in mode {before.bind_mode} and is now in mode {after.bind_mode}")
-
-
-def _next_hop(before: StreamReport, after: StreamReport) -> Note | None:
-    was, now = before.next_hop_mac_address, after.next_hop_mac_address
-    if not was or not now or was == now or before.node != after.node:
-        return None
-    return Note(NORMAL, "NextHopChanged", f"frames went to {was} and go to {now} now")

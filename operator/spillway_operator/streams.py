@@ -13,10 +13,11 @@ from spillway_operator.apiserver import CLAIMS, STREAMS, ApiFailure, ApiServer, 
 from spillway_operator.events import NORMAL, Note, Regarding
 from spillway_operator.filters import timestamp
 from spillway_operator.herald import Herald
+from spillway_operator.stream_events import notes_between
 from spillway_operator.stream_plan import ClaimPlan, Step, plan_claim
 from spillway_operator.stream_report import StreamReport, encode_stream_report
 from spillway_operator.stream_sights import ClaimSight, StreamSight
-from spillway_operator.stream_status import Situation, notes_between, plan_stream_report, without_counts
+from spillway_operator.stream_status import Situation, plan_stream_report, without_counts
 from spillway_operator.stream_wire import claim_body
 from spillway_operator.wire import Raw
 from spillway_operator.world import World
