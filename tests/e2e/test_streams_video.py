@@ -103,6 +103,28 @@ def test_a_clip_and_its_sdp(studio: Studio, cluster: Cluster, way: Way, tmp_path
             assert digests(whole) == {sha256(frame).digest()}
 
 
+def test_two_legs_leave_through_two_queues(studio: Studio, cluster: Cluster, way: Way) -> None:
+    """ST 2022-7: one pod, one claim for two queues, the same packets to two ports; the SDP text groups them."""
+    other = Way(way.destination, way.port + 2)
+    video = {**BARS, "legs": [{"interface": "eth1", "flow": other.flow()}]}
+    manifest = stream("twice", way, source={"video": video}, nodeSelector=NODE1)
+    with witness(cluster, 2, way.port, other.port) as seen:
+        with studio.running(manifest):
+            wait_for("packets of both legs", lambda: min(seen.passed().values()) > 2000, 60)
+            text = wait_for("the SDP text", lambda: studio.stream("twice").get("status", {}).get("sdp"), 30)
+            devices = studio.claim("twice")["status"]["devices"]
+        first, second = seen.passed().values()
+    assert len({each["data"]["queue"] for each in devices}) == 2
+    assert abs(first - second) <= 64, "a batch at most"
+    assert [line for line in text.split("\r\n") if line.startswith(("a=group", "m=", "a=mid"))] == [
+        "a=group:DUP primary secondary",
+        f"m=video {way.port} RTP/AVP 96",
+        "a=mid:primary",
+        f"m=video {other.port} RTP/AVP 96",
+        "a=mid:secondary",
+    ]
+
+
 def test_a_wrong_clip_is_told(studio: Studio, way: Way) -> None:
     """The stream's condition says which file, what was found and what was expected."""
     video = {**BARS, "file": "clip.raw", "volume": {"configMap": "short"}}
