@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from math import ceil
 
 RTP_CLOCK_HZ = 90_000
 BETA = Fraction(11, 10)  # ST 2110-21, 6.6.1: the network drains one tenth faster than the mean rate
@@ -123,13 +124,11 @@ def network_peak(times_ns: Iterable[int], timing: FrameTiming) -> Fraction:
 
 
 def buffer_extremes(times_ns: Iterable[int], number: int, timing: FrameTiming) -> tuple[int, int]:
-    """(lowest, highest) filling of the receiver's buffer over one frame, its packets sent at those times in order.
+    """(lowest, highest) filling of the receiver's buffer while one frame of a linear sender comes in, sent at those times.
 
-    The lowest is taken right after each read: below 0, a packet was read before it was there. The live figures are
-    compared with it.
+    The frames before and after are there and read on time. Lowest: before each packet; below 0, so many were read too early.
+    The live figures are compared with it.
     """
-    sent = list(times_ns)
-    reads = [int(timing.read_s(number, packet) * NANOSECONDS) for packet in range(len(sent))]
-    lowest = min(sum(at <= read for at in sent) - (packet + 1) for packet, read in enumerate(reads))
-    highest = max(place + 1 - sum(read < at for read in reads) for place, at in enumerate(sent))
-    return lowest, highest
+    begin_ns, spacing_ns = timing.start_s(number) * NANOSECONDS, timing.spacing_s * NANOSECONDS
+    levels = [place - ceil((at - begin_ns) / spacing_ns) for place, at in enumerate(times_ns)]
+    return min(levels), max(levels) + 1
