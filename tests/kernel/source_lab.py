@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.kernel.namespaces import inside
-from tests.kernel.netpair import NetnsPair
+from tests.kernel.netpair import ETH_P_ALL, PEER, NetnsPair
 from tests.kernel.ring_lab import SMALL, make_order
 from tests.receivers import PORT, Receiver, ffmpeg_words, gstreamer_words, receiving
 
@@ -22,6 +25,7 @@ from spillway_crds.streams import BindMode, Flow, RingParameters
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.video.formats import PictureFormat
 
+SO_TIMESTAMPNS = 35
 FLOW = Flow(destination=ip_address("10.9.0.2"), destination_port=PORT)
 
 
@@ -114,3 +118,23 @@ def _receiving(pair: NetnsPair, words: list[str], file: Path, frame_bytes: int) 
             return Path("/proc/thread-self/net/udp").read_text()
 
     return receiving(start, look, words, file, frame_bytes)
+
+
+@contextmanager
+def stamped(node: NetnsPair) -> Iterator[socket.socket]:
+    """A packet socket at the peer that tells when each frame arrived."""
+    with inside(node.peer_net):
+        listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        listener.bind((PEER, ETH_P_ALL))
+    listener.settimeout(15)
+    with listener:
+        yield listener
+
+
+def arrival(listener: socket.socket) -> tuple[int, bytes]:
+    """(CLOCK_TAI in ns, frame)."""
+    frame, ((_, _, stamp),), _, _ = listener.recvmsg(65536, 64)
+    seconds, rest_ns = struct.unpack("qq", stamp)
+    ahead_ns = time.clock_gettime_ns(time.CLOCK_TAI) - time.clock_gettime_ns(time.CLOCK_REALTIME)
+    return seconds * 10**9 + rest_ns + round(ahead_ns, -9), frame

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip
 from tests.kernel.ring_lab import keeping, make_node
-from tests.kernel.source_lab import open_ring, source
+from tests.kernel.source_lab import arrival, open_ring, source, stamped
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream._ring import send_capture
@@ -63,13 +65,13 @@ def test_the_captures_own_pace_times_a_factor(node: NetnsPair, keeper: RingKeepe
     """Forty seconds of capture at eighty times its speed take half a second and not less."""
     write_capture(tmp_path / "slow.pcap", [(number * 1_000_000, frame(number)) for number in range(41)])
     ring = open_ring(keeper, tmp_path)
-    with node.peer_listen() as listener, source(tmp_path, [ring], {"pcap": {"file": "slow.pcap", "speed": 80}}) as sender:
-        first = ours(listener.frames(1, timeout_s=15, settle_s=0))
-        rest = ours(listener.frames(25, timeout_s=15, settle_s=0))
-        assert 0 < len(first) < 20 and len(first) + len(rest) < 41, "not all at once"
+    with stamped(node) as listener, source(tmp_path, [ring], {"pcap": {"file": "slow.pcap", "speed": 80}}) as sender:
+        arrivals = list(islice((each for each in iter(lambda: arrival(listener), None) if ours([each[1]])), 41))
         assert sender.wait() == 0
-        last = ours(listener.frames(41, timeout_s=0.3))
-    assert first + rest + last == [frame(number) for number in range(41)]
+    assert [content for _, content in arrivals] == [frame(number) for number in range(41)]
+    gaps_ns = [after - before for (before, _), (after, _) in pairwise(arrivals)]
+    assert sum(gaps_ns) > 0.49e9
+    assert median(gaps_ns) == pytest.approx(12.5e6, rel=0.5)
 
 
 def test_a_loop_goes_round_in_order(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
