@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from tests.depacketizer import Depacketizer
 from tests.kernel.netpair import NetnsPair, ip
-from tests.kernel.ring_lab import keeping, make_node
+from tests.kernel.ring_lab import keeping, make_node, until
 from tests.kernel.source_lab import FLOW, PORT, arrival, open_ring, source, stamped, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingStatus
+from spillway_dataplane.stream.model import RingState, RingStatus
 from spillway_stream.clocks import word_of
 from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import FrameCounter
@@ -116,6 +116,24 @@ def test_two_legs_carry_the_same_stream(node: NetnsPair, keeper: RingKeeper, tmp
     first, other = payloads(frames), payloads(frames, PORT + 2)
     assert len(first) > 100
     assert first[: len(other)] == other[: len(first)]
+
+
+def test_a_leg_that_goes_leaves_the_other_alone(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    """The second path's next hop vanishes: its packets are refused, the first path has every frame as before."""
+    ip(f"neighbour replace 10.9.0.3 dev spw0 lladdr {node.peer_mac.hex(':')} nud permanent")
+    second = replace(FLOW, destination=ip_address("10.9.0.3"), destination_port=PORT + 2)
+    rings = [open_ring(keeper, tmp_path), open_ring(keeper, tmp_path, 2, name="cam2", flow=second)]
+    with source(tmp_path, rings, video(SMALL, RATE, pattern="Ramp", legs=[{}])) as sender:
+        with node.peer_listen() as listener:
+            both = listener.frames(200, timeout_s=15)
+        ip("neighbour del 10.9.0.3 dev spw0")
+        until(keeper, key="cam2/ring", state=RingState.UNRESOLVED)
+        with node.peer_listen() as listener:
+            alone = listener.frames(200, timeout_s=15)
+        assert sender.stop() == 0
+    assert payloads(both) and payloads(both, PORT + 2)
+    assert not payloads(alone, PORT + 2)
+    assert received(payloads(alone), SMALL).frames
 
 
 def test_a_smaller_mtu_makes_smaller_packets(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
