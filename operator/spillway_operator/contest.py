@@ -61,10 +61,14 @@ class Stakes:
 
 @dataclass(slots=True)
 class _Contest:
-    """places: interface and queue of each device. fixed: allocated devices. given: what waiting streams may have so far."""
+    """places: interface and queue of each device; devices: the same the other way round. fixed: allocated devices.
+
+    given: what waiting streams may have so far.
+    """
 
     places: Mapping[Device, tuple[str, int]]
     fixed: Mapping[Device, ClaimSight]
+    devices: Mapping[tuple[str, int], list[Device]] = field(default_factory=dict)
     given: dict[Device, Seeker] = field(default_factory=dict)
     wishes: dict[Seeker, tuple[Device, ...]] = field(default_factory=dict)
 
@@ -116,7 +120,7 @@ def settle(streams: Iterable[StreamSight], all_of: Stakes) -> dict[str, Place]:
     places = _places(all_of)
     fixed = {device: claim for claim in all_of.claims for device in claim.devices}
     own = {claim.owner_uid: claim for claim in all_of.claims if claim.owner_uid and claim.devices}
-    contest = _Contest(places, fixed)
+    contest = _Contest(places, fixed, _by_place(places))
     found: dict[str, Place] = {}
     for stream in sorted(streams, key=_age):
         if stream.subject is not None:
@@ -159,6 +163,13 @@ def _places(all_of: Stakes) -> dict[Device, tuple[str, int]]:
     return places | {Device(NOBODY, f"{name}-tx{queue}"): (name, queue) for name, queue in sorted(granted - offered)}
 
 
+def _by_place(places: Mapping[Device, tuple[str, int]]) -> dict[tuple[str, int], list[Device]]:
+    found: dict[tuple[str, int], list[Device]] = {}
+    for device, place in sorted(places.items()):
+        found.setdefault(place, []).append(device)
+    return found
+
+
 def _said_place(claim: ClaimSight, device: Device) -> tuple[str, int]:
     """Of an allocated queue whose slice is away for now, what its node said; a name that matches no wish if it said nothing."""
     data = claim.words[device].data if device in claim.words else {}
@@ -190,6 +201,5 @@ def wishes_of(stream: StreamSight) -> tuple[tuple[str, int | None], ...]:
 def _wish(namespace: str, interface: str, queue: int | None, contest: _Contest, all_of: Stakes) -> Place:
     granted = granted_queues(all_of.grants, namespace, interface)
     asked = granted if queue is None else granted & {queue}
-    fitting = (device for device, (name, number) in contest.places.items() if name == interface and number in asked)
-    candidates = tuple(sorted(fitting))
+    candidates = tuple(device for number in sorted(asked) for device in contest.devices.get((interface, number), ()))
     return Place(interface, queue, granted, candidates, offered=any(device.node != NOBODY for device in candidates))
