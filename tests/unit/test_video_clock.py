@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,8 +45,30 @@ def test_a_report_may_hold_anything(code):
 def test_this_machine_as_it_is(tmp_path):
     """Real clocks: CLOCK_TAI and CLOCK_REALTIME differ by whole seconds; a file that is no PTP clock is passed over."""
     (tmp_path / "ptp0").write_bytes(b"")
+    before = len(list(Path("/proc/self/fd").iterdir()))
     readings = Clocks([tmp_path / "ptp9", tmp_path / "ptp0"]).read()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert readings.ptp_ns is None
     assert abs(readings.realtime_ns - time.time_ns()) < 10**9
     equal = round((readings.tai_ns - readings.realtime_ns) / 10**9) == 0
     assert (observe("System").code is ClockCode.NO_TAI_OFFSET) == equal
+
+
+def test_a_ptp_clock_that_goes(tmp_path, monkeypatch):
+    """Read as long as it is there; then the source goes on by CLOCK_TAI and says so."""
+    (tmp_path / "ptp0").write_bytes(b"")
+    real, gone = time.clock_gettime_ns, False
+
+    def clock(clock_id: int) -> int:
+        if clock_id >= 0:
+            return real(clock_id)
+        if gone:
+            raise OSError(19, "No such device")
+        return real(time.CLOCK_REALTIME) + 37 * 10**9
+
+    monkeypatch.setattr("spillway_stream.source.clock.time.clock_gettime_ns", clock)
+    clocks = Clocks([tmp_path / "ptp0"])
+    assert judge("PTP", clocks.read()).code is ClockCode.PTP_CLOCK
+    gone = True
+    assert clocks.read().ptp_ns is None
+    assert judge("PTP", clocks.read()).code in (ClockCode.NO_PTP_CLOCK, ClockCode.NO_TAI_OFFSET)

@@ -78,12 +78,20 @@ class Clocks:
     def read(self) -> Readings:
         """All clocks, read one after the other within a microsecond."""
         realtime_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
-        if self._clock_id is None:
-            return Readings(time.clock_gettime_ns(CLOCK_TAI), realtime_ns)
         before_ns = time.clock_gettime_ns(CLOCK_TAI)
-        ptp_ns = time.clock_gettime_ns(self._clock_id)
+        ptp_ns = self._read_ptp()
         after_ns = time.clock_gettime_ns(CLOCK_TAI)
         return Readings((before_ns + after_ns) // 2, realtime_ns, ptp_ns)
+
+    def _read_ptp(self) -> int | None:
+        if self._clock_id is None:
+            return None
+        try:
+            return time.clock_gettime_ns(self._clock_id)
+        except OSError as error:  # its card is gone
+            LOG.warning("PTP clock: %s", error.strerror)
+            self._clock_id = None
+            return None
 
 
 def observe(source: str) -> ClockFinding:
@@ -95,9 +103,13 @@ def _first_ptp(devices: Iterable[Path]) -> int | None:
     """The clock id of the first that can be opened and read. Source of the id: clock_gettime(2)."""
     for device in devices:
         try:
-            clock_id = ~os.open(device, os.O_RDONLY | os.O_CLOEXEC) << 3 | 3
-            time.clock_gettime_ns(clock_id)
+            fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
+            continue
+        try:
+            time.clock_gettime_ns(clock_id := ~fd << 3 | 3)
+        except OSError:
+            os.close(fd)
             continue
         LOG.info("PTP clock %s", device.name)
         return clock_id
