@@ -20,7 +20,7 @@ AF_XDP, SOL_XDP, XDP_MMAP_OFFSETS = 44, 283, 1
 TX_RING, COMPLETION_RING = 0x80000000, 0x180000000
 RING_BYTES = 16384
 CHAOS = random.Random(1)
-ROUNDS = 40
+ROUNDS = 12
 
 
 def greeting() -> tuple[socket.socket, list[int]]:

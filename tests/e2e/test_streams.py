@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.product import Json, condition, wait_for
+from tests.e2e.product import NAMESPACE, Json, condition, wait_for
 from tests.e2e.streams import Studio, Way, own_claim, sender_pod, stream
 from tests.e2e.traffic import witness
 from tests.traffic.counting import backlog_drops
 
+CAPABILITY_BITS = (12, 13, 14)  # NET_ADMIN, NET_RAW, IPC_LOCK
 MILLION = 1_000_000
 RATE_PPS = 150_000  # what this machine's softirqs carry to the other node without a loss
 SIZE = 1_000
@@ -93,5 +93,19 @@ def test_a_claim_of_ones_own(studio: Studio, cluster: Cluster, way: Way) -> None
         assert device["pool"] == "node1"
         assert device["data"]["bindMode"] == "Copy"
         assert device["networkData"]["hardwareAddress"] == cluster.node(1).studio.mac
-        assert condition(device, "Connected")["status"] == "True"
-        assert json.dumps(device["data"]).count("eth1") == 1
+        wait_for("a holder that is seen", lambda: condition(studio.device("own"), "Connected")["status"] == "True")
+        assert proc_status(studio, "studio", "own", "app") == {"CapEff": 0, "CapBnd": 0, "NoNewPrivs": 1, "Seccomp": 2}
+
+
+def proc_status(studio: Studio, namespace: str, pod: str, container: str) -> dict[str, int]:
+    """What the kernel shows of the rights of a container's first process."""
+    text = studio.product.kubectl("-n", namespace, "exec", pod, "-c", container, "--", "cat", "/proc/1/status")
+    found = dict(line.split(":", 1) for line in text.splitlines())
+    return {key: int(found[key].strip(), 16) for key in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")}
+
+
+def test_the_driver_holds_three_capabilities(studio: Studio) -> None:
+    """It cannot load a program into the kernel, nor read its memory."""
+    three = sum(1 << bit for bit in CAPABILITY_BITS)
+    found = proc_status(studio, NAMESPACE, studio.product.dataplane_pod("node1"), "streams")
+    assert found == {"CapEff": three, "CapBnd": three, "NoNewPrivs": 1, "Seccomp": 2}
