@@ -14,28 +14,22 @@ import signal
 import socket
 import sys
 import threading
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client
-from kubernetes import config as kubernetes_config
-from urllib3.exceptions import HTTPError
-
 from spillway_crds.errors import InvalidIntent
 from spillway_operator import __version__, metrics
-from spillway_operator.apiserver import connect, in_cluster
+from spillway_operator.apiserver import connect
+from spillway_operator.candidacy import begin_anew, make_lease
 from spillway_operator.config import Config, read_config
 from spillway_operator.handlers import Watch
 from spillway_operator.health import Health
-from spillway_operator.leader import TIMEOUTS_S, Lease, impatient_client
 from spillway_operator.reconcile import Place, Reconciler
 
 log = logging.getLogger(__name__)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-BAD_CONFIG, LOST_LEASE = 2, 3  # exit statuses
-LEASE_NAME = "spillway-operator"
+BAD_CONFIG = 2  # exit status
 DEFAULT_CONFIG = "/etc/spillway/config.json"
 WATCH_RETRY_S = 2.0
 WATCH_RETRIES = 5  # in a row, each ended within WATCH_SHORT_S
@@ -59,20 +53,15 @@ def main() -> int:
 
 def lead(config: Config, place: Place, health: Health, stop: threading.Event) -> int:
     """Stand by, then lead until stopped. A standby is ready once somebody leads: a ready Deployment is one that works."""
-    lease = make_lease(place)
+    lease = make_lease(place, stop)
     if not lease.acquire(stop, led=health.stand_by):
         return 0
-    lease.keep(alive=health.is_alive, lost=lose_lease)
+    lease.keep(alive=health.is_alive, lost=begin_anew)
     try:
         asyncio.run(_lead_until_signal(config, place, health, stop))
     finally:
         lease.release()
     return 0
-
-
-def lose_lease() -> None:
-    """End at once: another may lead already, and no write may follow."""
-    os._exit(LOST_LEASE)
 
 
 async def _lead_until_signal(config: Config, place: Place, health: Health, stop: threading.Event) -> None:
@@ -164,25 +153,6 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await task
-
-
-def make_lease(place: Place) -> Lease:
-    """The lease that the leader holds. A restarted container goes on with its own."""
-    kubernetes_config.load_incluster_config() if in_cluster() else kubernetes_config.load_kube_config()
-    pod = os.environ.get("POD_UID") or f"{socket.gethostname()}-{uuid.uuid4()}"
-    identity = f"{deployment_uid(place)}/{pod}"
-    return Lease(client.CoordinationV1Api(impatient_client()), namespace=place.namespace, name=LEASE_NAME, identity=identity)
-
-
-def deployment_uid(place: Place) -> str:
-    """uid of the operator's own Deployment, which tells releases apart; empty if it cannot be read."""
-    try:
-        api = client.AppsV1Api(impatient_client())
-        found = api.read_namespaced_deployment(place.deployment, place.namespace, _request_timeout=TIMEOUTS_S)
-    except (client.ApiException, HTTPError) as error:
-        log.warning("Deployment %s not read: %s", place.deployment, getattr(error, "status", error))
-        return ""
-    return str(found.metadata.uid)
 
 
 def place_from_environment() -> Place:

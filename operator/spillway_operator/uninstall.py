@@ -19,6 +19,7 @@ from typing import Any
 from spillway_crds import names
 from spillway_crds.errors import InvalidIntent
 from spillway_operator.apiserver import CLAIMS, CRDS, DATAPLANES, NODES, ApiServer, Kind, config_maps, connect
+from spillway_operator.candidacy import begin_anew, make_lease
 from spillway_operator.config import Config
 from spillway_operator.crds import CLAIM_PLURALS, is_serving
 from spillway_operator.health import Health
@@ -26,8 +27,6 @@ from spillway_operator.main import (
     BAD_CONFIG,
     cancelled,
     config_from_environment,
-    lose_lease,
-    make_lease,
     operate,
     place_from_environment,
     set_up_logging,
@@ -191,11 +190,11 @@ async def _lead_if_nobody_does(config: Config, place: Place) -> None:
 
 
 async def _lead_once(config: Config, place: Place, health: Health, stop: threading.Event) -> None:
-    lease = make_lease(place)
+    lease = await asyncio.to_thread(make_lease, place, stop)
     if not await asyncio.to_thread(lease.acquire, stop):
         return
     say("No operator leads: doing its work.")
-    lease.keep(alive=health.is_alive, lost=lose_lease)
+    lease.keep(alive=health.is_alive, lost=begin_anew)
     try:
         await operate(config, place, health, asyncio.Event())
     finally:
