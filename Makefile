@@ -3,6 +3,8 @@ SHELL := /bin/bash -o pipefail
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 CLUSTER := $(PYTHON) -m tests.cluster
+# These tests mostly wait, each in namespaces of its own; the tests of one file may share something.
+SPREAD := -n 3 --dist loadfile
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh tests/nic/*.sh)
 NODES ?= 2
 .DEFAULT_GOAL := help
@@ -25,10 +27,10 @@ test: lint unit kernel e2e ## lint + unit + kernel + e2e
 test-all: test long ## `make test` and the long ones: fault schedules, soak, large fuzz
 
 unit: setup ## Pure tests, no root
-	$(PYTEST) tests/unit -q
+	$(PYTEST) tests/unit -q $(SPREAD)
 
 kernel: setup ## The real verifier and veth pairs in network namespaces (root)
-	$(PYTEST) tests/kernel -q -m 'not long'
+	$(PYTEST) tests/kernel -q -m 'not long' $(SPREAD)
 
 e2e: setup ## A real API server, kubelets, Helm and floods (root)
 	$(PYTEST) tests/e2e -q -m 'not long'
