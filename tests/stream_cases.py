@@ -115,17 +115,30 @@ NUMBERS = (
     *_bounds("descriptors", "spec.ring.descriptors", (ring(descriptors=64), ring(descriptors=63)),
              (ring(descriptors=8192), ring(descriptors=8193))),
     *_bounds("frame-bytes", "spec.ring.frameBytes", (ring(frameBytes=2048), ring(frameBytes=2047)),
-             (ring(frameBytes=4096), ring(frameBytes=4097))),
+             (ring(frameBytes=16384), ring(frameBytes=16385))),
     *_bounds("batch", "spec.ring.batch", (ring(batch=1), ring(batch=0)),
              (ring(descriptors=8192, batch=8192), ring(descriptors=8192, batch=8193))),
     Constraint("descriptors-power", ring(descriptors=128), ring(descriptors=100), "spec.ring.descriptors", "one of 64, 128, 256"),
-    Constraint("frame-bytes-power", ring(frameBytes=4096), ring(frameBytes=3000), "spec.ring.frameBytes", "one of 2048, 4096"),
+    Constraint("frame-bytes-power", ring(frameBytes=4096), ring(frameBytes=3000), "spec.ring.frameBytes",
+               "one of 2048, 4096, 8192, 16384"),
+    Constraint("frame-bytes-three-pages", ring(frameBytes=8192), ring(frameBytes=12288), "spec.ring.frameBytes",
+               "one of 2048, 4096, 8192, 16384"),
     Constraint(
         "batch-in-ring",
         ring(descriptors=64, batch=64),
         ring(descriptors=64, batch=65),
         "spec.ring.batch",
         "batch must not be above descriptors",
+    ),
+    *(
+        Constraint(
+            f"batch-of-{frame_bytes}-in-ring",
+            ring(descriptors=256, frameBytes=frame_bytes, batch=most),
+            ring(descriptors=256, frameBytes=frame_bytes, batch=most + 1),
+            "spec.ring.batch",
+            "batch times frameBytes / 4096 must not be above descriptors",
+        )
+        for frame_bytes, most in ((8192, 128), (16384, 64))
     ),
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from spillway_crds.filters import NodeSelector
 
 Address = IPv4Address | IPv6Address
+MAX_BUFFER_BYTES = 4096  # of AF_XDP: no more than a page, and pages have 4,096 bytes at least
 
 
 class BindMode(StrEnum):
@@ -70,7 +71,7 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True)
 class RingSize:
-    """descriptors: slots of the TX ring, a power of two; one frame for each and as many again. frame_bytes: 2048 or 4096.
+    """descriptors: slots of the TX ring, a power of two. frame_bytes: 2048, 4096, 8192 or 16384.
 
     batch: the most packets that one system call hands over, also when a late sender catches up.
     """
@@ -78,6 +79,16 @@ class RingSize:
     descriptors: int = 4096
     frame_bytes: int = 2048
     batch: int = 64
+
+    @property
+    def descriptors_per_frame(self) -> int:
+        """The most slots that one packet takes: the kernel knows no buffer above 4,096 bytes, so a longer one is in several."""
+        return -(-self.frame_bytes // MAX_BUFFER_BYTES)
+
+    @property
+    def frames(self) -> int:
+        """Frames of the ring: as many as its slots can hold, and as many again. Long frames are fewer, not more memory."""
+        return 2 * self.descriptors // self.descriptors_per_frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ MAGIC = int.from_bytes(b"SPWR", "little")
 MESSAGE_BYTES = 4096  # no message is longer; SOCK_SEQPACKET keeps them apart
 HEAD = struct.Struct("<IHH")  # magic, version, type
 TEXT_BYTES = 1024  # of a WAIT or REFUSED, UTF-8
+FRAME_BYTES = (2048, 4096, 8192, 16384)
+CHUNK_BYTES = 4096  # the most that one descriptor holds: a longer frame is several chunks in a row
 
 
 class WireError(ValueError):
@@ -60,6 +62,7 @@ assert (HEAD.size, RING.size) == (8, 208)
 class RingOffer:
     """RING: one ring and its memory. The fields stand on the wire in this order.
 
+    frame_bytes: one of FRAME_BYTES.
     frames: the holder's, all of umem; addresses behind them are the node's (fill ring): never send from there.
     flags: 0. batch: the most packets that one kick hands over. Rates: 0 is unpaced; at most one of the two is given;
     bits_per_second counts IP packets, header and payload. stream: "namespace/name" of the claim or stream, for messages.

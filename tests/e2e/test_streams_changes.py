@@ -62,7 +62,7 @@ def restarts(studio: Studio, node: str) -> dict[str, int]:
 
 
 def test_the_header_follows_the_way(studio: Studio, cluster: Cluster, way: Way) -> None:
-    """Another MAC of the next hop, another route, an MTU, and a link that goes down and up: told each time, and it goes on."""
+    """Another MAC of the next hop, another route, and a link that goes down and up: told each time, and it goes on."""
     one, two = cluster.node(1).net, cluster.node(2).net
     with sending(studio, cluster, way) as seen:
         two.run(["sysctl", "-qw", "net.ipv4.conf.eth1.arp_notify=1"])

@@ -12,7 +12,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spillway_dataplane.kernel.xsk import OFFSETS, PGOFF_COMPLETION_RING, PGOFF_TX_RING, SOL_XDP, XDP_MMAP_OFFSETS
+from spillway_dataplane.kernel.if_xdp import (
+    DESCRIPTOR,
+    DESCRIPTOR_BYTES,
+    OFFSETS,
+    PGOFF_COMPLETION_RING,
+    PGOFF_TX_RING,
+    SOL_XDP,
+    XDP_MMAP_OFFSETS,
+)
 from spillway_stream.pages import (
     COUNTERS,
     PAGE,
@@ -132,8 +140,15 @@ class HeldRing:
             self.describe(producer + number & mask, address, len(frame))
         self.tx[self._at[4] : self._at[4] + 4] = struct.pack("=I", (producer + len(frames)) & 0xFFFFFFFF)
 
-    def describe(self, slot: int, address: int, length: int) -> None:
-        struct.pack_into("=QII", self.tx, self._at[6] + slot * 16, address, length, 0)
+    def describe(self, slot: int, address: int, length: int, options: int = 0) -> None:
+        DESCRIPTOR.pack_into(self.tx, self._at[6] + slot * DESCRIPTOR_BYTES, address, length, options)
+
+    def put_described(self, descriptors: list[tuple[int, int, int]]) -> None:
+        """(address, length, options) of each, as they are, into the TX ring, without a kick."""
+        producer, mask = self._u32(self.tx, self._at[4]), self.offer.tx_descriptors - 1
+        for number, each in enumerate(descriptors):
+            self.describe(producer + number & mask, *each)
+        self.tx[self._at[4] : self._at[4] + 4] = struct.pack("=I", (producer + len(descriptors)) & 0xFFFFFFFF)
 
     def kick(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -12,6 +12,8 @@ from tests.kernel.netpair import NetnsPair, ip
 from tests.kernel.ring_client import HeldRing, close_opened
 
 from spillway_crds.streams import BindMode, Flow, RingParameters, RingSize
+from spillway_dataplane.kernel.cards import zero_copy_refusal
+from spillway_dataplane.stream.binding import Refusal
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder, RingStatus
 
@@ -26,17 +28,23 @@ def make_node(pair: NetnsPair) -> NetnsPair:
 
 
 def make_order(
-    tmp_path: Path, queue: int = 1, *, name: str = "cam", mode: BindMode = BindMode.COPY, flow: Flow = FLOW
+    tmp_path: Path,
+    queue: int = 1,
+    *,
+    name: str = "cam",
+    mode: BindMode = BindMode.COPY,
+    flow: Flow = FLOW,
+    size: RingSize = SMALL,
 ) -> RingOrder:
     directory = tmp_path / name
     directory.mkdir(parents=True, exist_ok=True)
-    return RingOrder(f"{name}/ring", directory, "spw0", queue, RingParameters(flow, mode, ring=SMALL), f"studio/{name}")
+    return RingOrder(f"{name}/ring", directory, "spw0", queue, RingParameters(flow, mode, ring=size), f"studio/{name}")
 
 
 @contextmanager
-def keeping(patience_s: float = 0.5) -> Iterator[RingKeeper]:
+def keeping(patience_s: float = 0.5, refusal: Refusal = zero_copy_refusal) -> Iterator[RingKeeper]:
     """A keeper whose rings are given up at the end."""
-    made = RingKeeper(patience_s=patience_s)
+    made = RingKeeper(patience_s=patience_s, refusal=refusal)
     try:
         yield made
     finally:

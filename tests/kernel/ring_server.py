@@ -19,7 +19,10 @@ from pathlib import Path
 from tests.kernel.netpair import NetnsPair
 
 from spillway_crds.streams import Flow
-from spillway_dataplane.kernel import xsk
+from spillway_dataplane.kernel.if_xdp import XDP_COPY
+from spillway_dataplane.kernel.memfd import sealed_memory
+from spillway_dataplane.kernel.xsk import RingShape, Xsk
+from spillway_dataplane.kernel.xsk_bind import open_xsk
 from spillway_dataplane.stream.header import header_of
 from spillway_stream.pages import PAGE_BYTES, REPORT_BYTES, LinkState, Page, Report, decode_report, encode_page
 from spillway_stream.wire import Bind, HelloFlag, RingOffer, decode_hello, encode_ring, encode_wait, open_message
@@ -42,7 +45,7 @@ class RingNode:
     directory: Path
     page: Page
     offer: RingOffer
-    opened: xsk.Xsk
+    opened: Xsk
     script: Script | None = None
     page_fd: int = -1
     report_fd: int = -1
@@ -74,7 +77,7 @@ class RingNode:
         for old in (self.page_fd, self.report_fd):
             if old >= 0:
                 os.close(old)
-        self.page_fd, self.report_fd = xsk.sealed_memory("page", PAGE_BYTES), xsk.sealed_memory("report", REPORT_BYTES)
+        self.page_fd, self.report_fd = sealed_memory("page", PAGE_BYTES), sealed_memory("report", REPORT_BYTES)
         self.show(self.page)
 
     def report(self) -> Report | None:
@@ -157,9 +160,10 @@ def ring_node(
     pair: NetnsPair, directory: Path, page: Page, *, queue: int = 0, frames: int = 512, frame_bytes: int = 2048,
     batch: int = 64, packets_per_second: int = 0, script: Script | None = None,
 ) -> Iterator[RingNode]:  # fmt: skip
-    """A bound copy-mode ring of half as many descriptors as frames, served till the block ends."""
-    shape = xsk.RingShape(frames=frames, frame_bytes=frame_bytes, tx_slots=frames // 2, completion_slots=frames)
-    opened = xsk.open_xsk(pair.ifindex, queue, shape, xsk.XDP_COPY)
+    """A bound copy-mode ring whose slots hold half of its frames, served till the block ends."""
+    chunks = frames * -(-frame_bytes // 4096)
+    shape = RingShape(frames=frames, frame_bytes=frame_bytes, tx_slots=chunks // 2, completion_slots=chunks)
+    opened = open_xsk(pair.ifindex, queue, shape, XDP_COPY)
     offer = RingOffer(
         pair.ifindex, queue, frame_bytes, frames, shape.tx_slots, shape.completion_slots, shape.fill_slots, Bind.COPY,
         batch, 0, shape.umem_bytes, packets_per_second, 0, pair.ifname, "studio/cam",

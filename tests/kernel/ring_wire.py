@@ -110,7 +110,7 @@ class Wire:
         found = []
         while True:
             try:
-                data, control, _, _ = self._socket.recvmsg(16384, 256)
+                data, control, _, _ = self._socket.recvmsg(65536, 256)
             except BlockingIOError:
                 return found
             found.append(with_tag(data, control))

@@ -29,12 +29,14 @@ SO_TIMESTAMPNS = 35
 FLOW = Flow(destination=ip_address("10.9.0.2"), destination_port=PORT)
 
 
-def open_ring(keeper: RingKeeper, directory: Path, queue: int = 1, *, name: str = "cam", flow: Flow = FLOW) -> str:
+def open_ring(
+    keeper: RingKeeper, directory: Path, queue: int = 1, *, name: str = "cam", flow: Flow = FLOW, frame_bytes: int = 2048
+) -> str:
     """A ring of the node's keeper, at a path short enough for an application. Returns the socket's path."""
     home = directory / name
     home.mkdir()
     order = make_order(directory, queue, name=name)
-    parameters = RingParameters(flow, BindMode.COPY, ring=replace(SMALL, descriptors=1024))
+    parameters = RingParameters(flow, BindMode.COPY, ring=replace(SMALL, descriptors=1024, frame_bytes=frame_bytes))
     keeper.open(replace(order, directory=home, parameters=parameters))
     return str(home / "ring.sock")
 

@@ -15,10 +15,13 @@ from tests.kernel.netpair import NetnsPair, ip, run
 from spillway_crds.errors import Transient
 from spillway_dataplane.kernel.cards import observe_card, received_packets, zero_copy_refusal
 from spillway_dataplane.kernel.ethtool import features, private_flags, statistics
+from spillway_dataplane.kernel.if_xdp import XDP_COPY
+from spillway_dataplane.kernel.memfd import sealed_memory
 from spillway_dataplane.kernel.netdev import queue_received
 from spillway_dataplane.kernel.steering import ntuple_rules, rss_contexts, rss_table
 from spillway_dataplane.kernel.umem import side_by_side
-from spillway_dataplane.kernel.xsk import XDP_COPY, RingShape, Xsk, open_xsk, sealed_memory
+from spillway_dataplane.kernel.xsk import RingShape, Xsk
+from spillway_dataplane.kernel.xsk_bind import open_xsk
 from spillway_dataplane.kernel.zero_copy import PROBE_BYTES, QueueWatch, complete_a_frame, prove_zero_copy
 
 MAPS = Path("/proc/self/maps")

@@ -61,6 +61,20 @@ def test_ten_thousand_frames_arrive_as_they_were(node: NetnsPair, keeper: RingKe
     assert found == sent
 
 
+def test_a_capture_of_jumbo_frames(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    """Up to the longest that an MTU of 9,000 takes, among short ones."""
+    ip("link set spw0 mtu 9000")
+    node.peer_run("ip", "link", "set", node.peer, "mtu", "9000")
+    sent = [frame(number, 9014 if number % 5 == 0 else 18 + number * 37 % 8997) for number in range(1000)]
+    write_capture(tmp_path / "jumbo.pcap", [(0, each) for each in sent])
+    ring = open_ring(keeper, tmp_path, frame_bytes=16384)
+    content = {"pcap": {"file": "jumbo.pcap", "volume": {"configMap": "floods"}}}
+    with node.peer_listen() as listener, source(tmp_path, [ring], content, pacing={"packetsPerSecond": 5_000}) as sender:
+        found = ours(listener.frames(1000, timeout_s=20))
+        assert sender.wait() == 0, sender.said
+    assert found == sent
+
+
 def test_the_captures_own_pace_times_a_factor(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
     """Forty seconds of capture at eighty times its speed take half a second and not less."""
     write_capture(tmp_path / "slow.pcap", [(number * 1_000_000, frame(number)) for number in range(41)])
@@ -106,7 +120,9 @@ def test_nothing_is_lost_while_the_link_is_down(node: NetnsPair, keeper: RingKee
     ("mtu", "size", "message"),
     [
         pytest.param(1500, 1523, "frame 2 has 1523 bytes, spw0 takes 1522 (MTU 1500)", id="than the interface"),
-        pytest.param(9000, 2049, "frame 2 has 2049 bytes, the ring's frames take 2048", id="a frame"),
+        pytest.param(9000, 2049, "frame 2 has 2049 bytes, the ring's frames take 2048: ring.frameBytes can be 4096", id="2048"),
+        pytest.param(9000, 9014, "frame 2 has 9014 bytes, the ring's frames take 2048: ring.frameBytes can be 16384", id="4096"),
+        pytest.param(20000, 16385, "frame 2 has 16385 bytes, the ring's frames take 2048: no ring's take more", id="every frame"),
     ],
 )  # fmt: skip
 def test_frames_that_are_too_large(

@@ -20,7 +20,7 @@ from tests.kernel.ring_steps import send, wait_until
 from tests.kernel.ring_wire import address, wire
 
 from spillway_crds.streams import Flow
-from spillway_dataplane.kernel import xsk
+from spillway_dataplane.kernel import if_xdp
 from spillway_stream import Lost, NotDrained, RingError, connect, tai_ns
 from spillway_stream.pages import Page
 from spillway_stream.wire import HelloFlag, encode_refused, encode_ring, encode_wait
@@ -213,8 +213,8 @@ def test_descriptors_without_sense_that_come_to_an_end(netns_pair: NetnsPair, tm
 
 def write_producer(node: RingNode, value: int) -> None:
     """As a process with the descriptors can at any time. The ring is fresh: its descriptors are all zero, and refused."""
-    offsets = xsk.OFFSETS.unpack(node.opened._socket.getsockopt(xsk.SOL_XDP, xsk.XDP_MMAP_OFFSETS, xsk.OFFSETS.size))
-    with mmap.mmap(node.opened.fd, offsets[6] + node.offer.tx_descriptors * 16, offset=xsk.PGOFF_TX_RING) as ring:
+    offsets = if_xdp.OFFSETS.unpack(node.opened._socket.getsockopt(if_xdp.SOL_XDP, if_xdp.XDP_MMAP_OFFSETS, if_xdp.OFFSETS.size))
+    with mmap.mmap(node.opened.fd, offsets[6] + node.offer.tx_descriptors * 16, offset=if_xdp.PGOFF_TX_RING) as ring:
         ring[offsets[4] : offsets[4] + 4] = struct.pack("<I", value)
 
 

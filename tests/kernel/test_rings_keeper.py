@@ -20,7 +20,9 @@ from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numb
 
 from spillway_crds.errors import Conflict, NotSupported, Transient
 from spillway_crds.streams import BindMode
-from spillway_dataplane.kernel.xsk import XDP_COPY, Xsk, open_xsk
+from spillway_dataplane.kernel.if_xdp import XDP_COPY
+from spillway_dataplane.kernel.xsk import Xsk
+from spillway_dataplane.kernel.xsk_bind import open_xsk
 from spillway_dataplane.stream import server
 from spillway_dataplane.stream.binding import shape_of
 from spillway_dataplane.stream.follower import Followed, Follower

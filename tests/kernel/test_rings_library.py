@@ -16,9 +16,10 @@ from tests.kernel.ring_lab import keeping, make_node, make_order, until
 from tests.kernel.ring_sender import Sender, arrived, driver, in_order, sending
 from tests.kernel.ring_wire import wire
 
-from spillway_crds.streams import Flow
+from spillway_crds.streams import Flow, RingSize
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingState
+from spillway_stream import FrameTooLong, connect
 
 
 @pytest.fixture
@@ -150,6 +151,34 @@ def test_an_mtu_that_shrinks_under_a_stream(keeper: RingKeeper, node: NetnsPair,
                 changed(keeper, sender, mtu_bytes=mtu)
             count = sender.finish()
         assert [number for number, _ in arrived(far, count)] == in_order(count)
+
+
+@pytest.mark.parametrize(("size", "mtu"), [(RingSize(256), 1500), (RingSize(256, 16384), 9000)], ids=["short", "long"])
+def test_packets_above_an_mtu_that_shrank(keeper: RingKeeper, node: NetnsPair, tmp_path: Path, size: RingSize, mtu: int) -> None:
+    """Refused with size and limit, nothing of their batch leaves; the ring goes on, and they do when the MTU is back."""
+    node.peer_run("ip", "link", "set", node.peer, "mtu", str(mtu))
+    ip(f"link set spw0 mtu {mtu}")
+    order = make_order(tmp_path, size=size)
+    keeper.open(order)
+    until(keeper, state=RingState.READY)
+    with wire(node) as far, connect(str(order.directory / "ring.sock"), timeout_s=5) as ring:
+        most = mtu - 28
+        for shrunk in (1000, 1280):
+            ring.reserve(16)
+            assert ring.send(size=most) == 16
+            ip(f"link set spw0 mtu {shrunk}")
+            until(keeper, mtu_bytes=shrunk)
+            ring.reserve(16)
+            with pytest.raises(FrameTooLong, match=f"has {most} bytes, the link takes {shrunk - 28}") as caught:
+                ring.send(size=most)
+            assert (caught.value.size_bytes, caught.value.limit_bytes, caught.value.sent) == (most, shrunk - 28, 0)
+            assert ring.send(8, size=shrunk - 28) == 8
+            ip(f"link set spw0 mtu {mtu}")
+            until(keeper, mtu_bytes=mtu)
+            assert ring.send(size=most) == 8
+        assert ring.drain() == 0
+        sizes = [len(frame) - 14 for frame in far.raw(64) if frame[23] == 17 and frame[12:14] == b"\x08\x00"]
+    assert sizes == [mtu] * 16 + [1000] * 8 + [mtu] * 24 + [1280] * 8 + [mtu] * 8
 
 
 def test_an_application_that_is_replaced(keeper: RingKeeper, node: NetnsPair, tmp_path: Path) -> None:

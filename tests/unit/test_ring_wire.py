@@ -136,6 +136,9 @@ def test_magics_and_sizes_are_the_same() -> None:
     assert defined("wire.h", "SPW_HEADER_ROOM") == pages.HEADER_ROOM
     assert defined("wire.h", "SPW_RING_FDS") == len(wire.RING_FDS)
     assert defined("spillway_ring.h", "SPW_JITTER_BUCKETS") == pages.JITTER_BUCKETS
+    assert defined("wire.h", "SPW_LEAST_FRAME_BYTES") == wire.FRAME_BYTES[0]
+    assert defined("wire.h", "SPW_MOST_FRAME_BYTES") == wire.FRAME_BYTES[-1]
+    assert defined("wire.h", "SPW_CHUNK_BYTES") == wire.CHUNK_BYTES
 
 
 def test_offer_fields_stand_in_the_same_order() -> None:

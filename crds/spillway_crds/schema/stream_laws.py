@@ -78,6 +78,12 @@ RING_LAWS = (
         message="batch must not be above descriptors",
         field_path=".batch",
     ),
+    Law(
+        cel="self.frameBytes <= 4096 || self.batch * (self.frameBytes / 4096) <= self.descriptors",
+        holds=lambda ring: ring["frameBytes"] <= 4096 or ring["batch"] * (ring["frameBytes"] // 4096) <= ring["descriptors"],
+        message="batch times frameBytes / 4096 must not be above descriptors: a long packet takes several of them",
+        field_path=".batch",
+    ),
 )
 
 

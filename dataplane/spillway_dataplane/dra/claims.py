@@ -47,8 +47,8 @@ class RingRecord:
 
     @property
     def frames_bytes(self) -> int:
-        """Memory that its frames take: twice as many as the ring has slots."""
-        return 2 * self.parameters.ring.descriptors * self.parameters.ring.frame_bytes
+        """Memory that its frames take."""
+        return self.parameters.ring.frames * self.parameters.ring.frame_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from spillway_dataplane.kernel.rtnetlink import (
 
 NETLINK_GENERIC, GENL_ID_CTRL = 16, 16
 CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 3, 1, 2
-NETDEV_CMD_DEV_GET, NETDEV_A_DEV_IFINDEX, NETDEV_A_DEV_XDP_FEATURES = 1, 1, 3
+NETDEV_CMD_DEV_GET, NETDEV_A_DEV_IFINDEX, NETDEV_A_DEV_XDP_FEATURES, NETDEV_A_DEV_XDP_ZC_MAX_SEGS = 1, 1, 3, 4
 NETDEV_CMD_QSTATS_GET, NETDEV_A_QSTATS_IFINDEX, NETDEV_A_QSTATS_QUEUE_TYPE, NETDEV_A_QSTATS_QUEUE_ID = 12, 1, 2, 3
 NETDEV_A_QSTATS_SCOPE, NETDEV_A_QSTATS_RX_PACKETS = 4, 8
 QSTATS_SCOPE_QUEUE, QUEUE_TYPE_RX = 1, 0
@@ -43,6 +43,12 @@ def offers_zero_copy(ifindex: int) -> bool | None:
     found = _device(ifindex)
     raw = found.get(NETDEV_A_DEV_XDP_FEATURES)
     return None if raw is None else bool(int.from_bytes(raw, sys.byteorder) & NETDEV_XDP_ACT_XSK_ZEROCOPY)
+
+
+def zero_copy_segments(ifindex: int) -> int | None:
+    """Return how many buffers a device takes for one packet in zero copy; None when neither it nor the kernel (6.6) says."""
+    raw = _device(ifindex).get(NETDEV_A_DEV_XDP_ZC_MAX_SEGS)
+    return None if raw is None else int.from_bytes(raw, sys.byteorder)
 
 
 def queue_received(ifindex: int, queue: int) -> int | None:

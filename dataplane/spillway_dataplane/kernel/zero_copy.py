@@ -17,18 +17,19 @@ import time
 
 from spillway_crds.errors import NotSupported, SpillwayError
 from spillway_dataplane.kernel.cards import received_packets, zero_copy_refusal
-from spillway_dataplane.kernel.ways import link_named
-from spillway_dataplane.kernel.xsk import (
+from spillway_dataplane.kernel.if_xdp import (
     ADDRESS_BYTES,
     AF_XDP,
+    DESCRIPTOR,
     DESCRIPTOR_BYTES,
     OFFSETS,
     PGOFF_COMPLETION_RING,
     PGOFF_TX_RING,
     SOL_XDP,
     XDP_MMAP_OFFSETS,
-    Xsk,
 )
+from spillway_dataplane.kernel.ways import link_named
+from spillway_dataplane.kernel.xsk import Xsk
 from spillway_dataplane.stream.seen import SeenLink
 
 PROBE_BYTES = 60  # the least that Ethernet carries
@@ -37,7 +38,6 @@ COMPLETION_S = 5.0  # a bind may restart the card's queues, and its link with th
 QUIET_S = 0.5
 LOOK_S = 0.01
 NOT_NOW = frozenset({errno.ENETDOWN, errno.EAGAIN, errno.EBUSY, errno.ENOBUFS})  # of a kick: the link, or too early
-_DESCRIPTOR = struct.Struct("=QII")  # struct xdp_desc: address, length, options
 _ORDER = threading.Lock()
 
 
@@ -159,7 +159,7 @@ class Rings:
         self._frames[address : address + len(octets)] = octets
         producer = _read(self._tx, self._at[4])
         slot = self._at[6] + (producer & self._mask) * DESCRIPTOR_BYTES
-        _DESCRIPTOR.pack_into(self._tx, slot, address, len(octets), 0)
+        DESCRIPTOR.pack_into(self._tx, slot, address, len(octets), 0)
         with _ORDER:  # on arm64 a store must not pass another; a lock taken and given back keeps them apart
             pass
         _write(self._tx, self._at[4], producer + 1)

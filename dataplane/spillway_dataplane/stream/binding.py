@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from pathlib import Path
 
 from spillway_crds.errors import Conflict, KernelError, NotSupported, Transient
 from spillway_crds.streams import BindMode
+from spillway_dataplane.kernel.if_xdp import XDP_COPY, XDP_ZEROCOPY
+from spillway_dataplane.kernel.netdev import zero_copy_segments
 from spillway_dataplane.kernel.ways import link_named
-from spillway_dataplane.kernel.xsk import XDP_COPY, XDP_ZEROCOPY, RingShape, Xsk, open_xsk
+from spillway_dataplane.kernel.xsk import RingShape, Xsk
+from spillway_dataplane.kernel.xsk_bind import open_xsk, takes_several_buffers
 from spillway_dataplane.kernel.zero_copy import prove_zero_copy
 from spillway_dataplane.stream.model import RingOrder
 
@@ -45,9 +49,10 @@ def bind_ring(order: RingOrder, refusal: Refusal) -> Bound:
     if link is None:
         raise Transient(operation="open ring", detail=f"there is no interface {order.interface} on this node now")
     _check_queue(order)
+    _check_buffers(order)
     if order.parameters.bind_mode is BindMode.COPY:
         return _copied(order, link.ifindex)
-    why = refusal(order.interface, order.queue) or ""
+    why = refusal(order.interface, order.queue) or _segments_refusal(order, link.ifindex)
     if not why:
         try:
             return _zero_copied(order, link.ifindex)
@@ -107,16 +112,41 @@ def _open(order: RingOrder, ifindex: int, flags: int, fill_frames: int) -> Xsk:
 
 
 def shape_of(order: RingOrder, fill_frames: int = 0) -> RingShape:
-    """Size a ring: as many frames again as the ring has slots, so that half can be written while the other half is sent."""
+    """Size a ring: twice as many frames as its slots can hold, so that half can be written while the other half is sent."""
     size = order.parameters.ring
     return RingShape(
-        frames=2 * size.descriptors,
+        frames=size.frames,
         frame_bytes=size.frame_bytes,
         tx_slots=size.descriptors,
         completion_slots=2 * size.descriptors,
         fill_slots=FILL_FRAMES,
         fill_frames=fill_frames,
     )
+
+
+def _segments_refusal(order: RingOrder, ifindex: int) -> str:
+    """Why the card cannot zero copy frames of this length, empty when nothing says so. The kernel's no has no number."""
+    wanted, taken = order.parameters.ring.descriptors_per_frame, zero_copy_segments(ifindex)
+    if taken is None or wanted <= taken:
+        return ""
+    frame_bytes = order.parameters.ring.frame_bytes
+    return f"the card takes a packet of {taken} buffers at most, one of frameBytes {frame_bytes} is in up to {wanted}"
+
+
+def _check_buffers(order: RingOrder) -> None:
+    """Raise NotSupported where the kernel knows no packet of several buffers and the order's frames need them."""
+    ring = order.parameters.ring
+    if ring.descriptors_per_frame == 1:
+        return
+    try:
+        if takes_several_buffers():
+            return
+    except OSError as error:
+        raise KernelError(errno=error.errno or 0, operation="socket(AF_XDP)", ifname=order.interface) from error
+    detail = (
+        f"Linux {platform.release()} sends no AF_XDP packet of several buffers, 6.6 and later do: frameBytes can be 4096 here"
+    )
+    raise NotSupported(subject=f"frameBytes {ring.frame_bytes} on {order.interface} queue {order.queue}", detail=detail)
 
 
 def _check_queue(order: RingOrder) -> None:

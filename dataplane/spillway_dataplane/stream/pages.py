@@ -6,7 +6,7 @@ import mmap
 import os
 import threading
 
-from spillway_dataplane.kernel.xsk import seal_writes, sealed_memory
+from spillway_dataplane.kernel.memfd import seal_writes, sealed_memory
 from spillway_dataplane.stream.model import RingState
 from spillway_dataplane.stream.way import Way
 from spillway_stream.pages import (

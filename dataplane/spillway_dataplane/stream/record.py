@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from spillway_dataplane.kernel.xsk import RingShape
+from spillway_dataplane.kernel.memfd import memory_inode
+from spillway_dataplane.kernel.xsk import RingShape, socket_cookie
 from spillway_dataplane.stream.model import RingCounters
 
 RECORD = ".ring.json"
@@ -33,6 +34,11 @@ class RingRecord:
     note: str = ""
     before: RingCounters = field(default_factory=RingCounters)
     seen: RingCounters = field(default_factory=RingCounters)
+
+    def is_of(self, xsk_fd: int, umem_fd: int) -> bool:
+        """Whether descriptors are of this ring. Known again by numbers that the kernel gave and nobody else's can have."""
+        known = socket_cookie(xsk_fd), memory_inode(umem_fd, self.shape.umem_bytes)
+        return known == (self.cookie, self.umem_inode)
 
 
 def boot_id() -> str:

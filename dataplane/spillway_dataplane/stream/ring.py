@@ -11,19 +11,18 @@ from dataclasses import replace
 
 from spillway_crds.errors import KernelError, SpillwayError
 from spillway_crds.streams import BindMode
-from spillway_dataplane.kernel.xsk import adopt_xsk, memory_inode, socket_cookie
+from spillway_dataplane.kernel.xsk import adopt_xsk, socket_cookie
 from spillway_dataplane.kernel.zero_copy import QueueWatch
 from spillway_dataplane.stream.binding import Bound, Refusal, bind_ring
 from spillway_dataplane.stream.counting import Counting
+from spillway_dataplane.stream.ledger import Ledger
 from spillway_dataplane.stream.model import RingOrder, RingState, RingStatus
 from spillway_dataplane.stream.pages import HeaderPage, ReportPage, page_of
-from spillway_dataplane.stream.record import RingRecord, boot_id, read_record, remove_record, write_record
 from spillway_dataplane.stream.telling import is_disordered, offer_of, status_of, with_kernel
 from spillway_dataplane.stream.way import Way
 from spillway_stream.wire import encode_ring
 
 STARTING = Way(RingState.STARTING, "the ring is not open yet")
-RECORD_EVERY_S = 10.0
 
 
 class KeptRing:
@@ -44,14 +43,12 @@ class KeptRing:
         self._trouble = ""
         self._way, self._shown = STARTING, STARTING
         self._page, self._report = HeaderPage(), ReportPage()
-        self._record = read_record(order.directory)
-        self._counting = _counted(self._record)
-        self._recorded_at = 0.0
+        self._ledger = Ledger(order.directory, self._report)
 
     @property
     def remembered(self) -> bool:
         """Whether this ring was open earlier since boot: an application may hold it and bring it back."""
-        return self._record is not None
+        return self._ledger.record is not None
 
     @property
     def bound(self) -> bool:
@@ -70,7 +67,7 @@ class KeptRing:
                     self._trouble = str(error)
                     self._show()
                 raise
-            self._take(bound, _counted(self._record).next_holder())
+            self._take(bound, self._ledger.recorded().next_holder())
 
     def _bind(self) -> Bound:
         try:
@@ -84,8 +81,8 @@ class KeptRing:
         Known again by the numbers that the kernel gave to socket and memory, which nobody else's can have.
         """
         with self._binding:
-            record = self._record
-            if self._bound is not None or self._closed or record is None or not _is_of(record, xsk_fd, umem_fd):
+            record = self._ledger.record
+            if self._bound is not None or self._closed or record is None or not record.is_of(xsk_fd, umem_fd):
                 return False
             try:
                 xsk = adopt_xsk(xsk_fd, umem_fd, record.shape)
@@ -96,7 +93,7 @@ class KeptRing:
                 return False
             mode = BindMode.ZERO_COPY if xsk.zero_copy else BindMode.COPY
             with suppress(KernelError):
-                self._take(Bound(xsk, record.ifindex, mode, record.note), _counted(record))
+                self._take(Bound(xsk, record.ifindex, mode, record.note), self._ledger.recorded())
             return self._bound is not None
 
     def is_this(self, xsk_fd: int) -> bool:
@@ -107,9 +104,9 @@ class KeptRing:
     def _take(self, bound: Bound, counting: Counting) -> None:
         watch = self._watch_of(bound)
         with self._lock:
-            self._bound, self._watch, self._counting, self._trouble = bound, watch, counting, ""
+            self._bound, self._watch, self._trouble = bound, watch, ""
             self.generation += 1
-            self._write_record()
+            self._ledger.begin(bound, counting)
             self._show()
 
     def _watch_of(self, bound: Bound) -> QueueWatch | None:
@@ -130,16 +127,9 @@ class KeptRing:
                 return
             self._bound.xsk.close()
             self._bound, self._watch, self._trouble = None, None, why
-            self._counting = self._counting.next_holder()
+            self._ledger.lose()
             self.generation += 1
-            self._forget()
             self._show()
-
-    def _forget(self) -> None:
-        """No application can bring back what is lost, but what was counted stays."""
-        if self._record is not None:
-            self._record = replace(self._record, cookie=0, umem_inode=0, **self._counting.kept())
-            self._save()
 
     def inspect(self) -> None:
         """Look whether a queue in zero copy still receives nothing for others; a ring that does is given up."""
@@ -164,10 +154,7 @@ class KeptRing:
             except OSError:
                 return None
             if not resumed:
-                self._read_report(time.monotonic())
-                self._counting = self._counting.next_holder()
-                self._report.clear()
-                self._write_record()
+                self._ledger.next_holder(self._bound, time.monotonic())
             return encode_ring(offer_of(self.order, self._bound)), shared
 
     def released(self) -> None:
@@ -200,56 +187,26 @@ class KeptRing:
     def sample(self, now_s: float) -> None:
         """Read report and kernel. now_s: monotonic."""
         with self._lock:
-            if self._closed:
-                return
-            self._read_report(now_s)
-            if now_s - self._recorded_at >= RECORD_EVERY_S and self._counting.kept() != self._recorded():
-                self._recorded_at = now_s
-                self._write_record()
-
-    def _read_report(self, now_s: float) -> None:
-        report = self._report.read()
-        self._counting = self._counting.read(report, now_s) if report else self._counting.silent(now_s)
-
-    def _recorded(self) -> object:
-        return {"before": self._record.before, "seen": self._record.seen} if self._record else None
-
-    def _write_record(self) -> None:
-        if self._bound is None:
-            return
-        xsk, bound = self._bound.xsk, self._bound
-        self._record = RingRecord(
-            boot_id=boot_id(),
-            ifindex=bound.ifindex,
-            cookie=xsk.cookie,
-            umem_inode=xsk.umem_inode,
-            shape=xsk.shape,
-            note=bound.note,
-            **self._counting.kept(),
-        )
-        self._save()
-
-    def _save(self) -> None:
-        assert self._record is not None
-        with suppress(OSError):  # a full disk must not stop a stream; without the file a restart cannot adopt it
-            write_record(self.order.directory, self._record)
+            if not self._closed:
+                self._ledger.sample(self._bound, now_s)
 
     def status(self, *, holder: str = "", waiting: int = 0) -> RingStatus:
         """Say how the ring does, read back from the kernel."""
         with self._lock:
-            told = status_of(self.order, self._shown, self._counting)
+            told = status_of(self.order, self._shown, self._ledger.counting)
             told = with_kernel(told, self._bound) if self._bound is not None else told
         return replace(told, holder=holder, waiting=waiting)
 
     def close(self) -> None:
         """Give the ring up. A holder keeps its descriptors; its page says that the claim is gone."""
         self._end(Way(RingState.GONE, "the claim was given back"))
-        remove_record(self.order.directory)
+        self._ledger.remove()
 
     def leave(self) -> None:
         """Leave the ring to who holds it, for the next process of this node to adopt."""
         with self._lock:
-            self._write_record()
+            if self._bound is not None:
+                self._ledger.write(self._bound)
         self._end(None)
 
     def _end(self, last: Way | None) -> None:
@@ -264,15 +221,6 @@ class KeptRing:
                 self._page.write(page_of(last))
             self._page.close()
             self._report.close()
-
-
-def _is_of(record: RingRecord, xsk_fd: int, umem_fd: int) -> bool:
-    known = socket_cookie(xsk_fd), memory_inode(umem_fd, record.shape.umem_bytes)
-    return known == (record.cookie, record.umem_inode)
-
-
-def _counted(record: RingRecord | None) -> Counting:
-    return Counting(record.before, record.seen) if record is not None else Counting()
 
 
 def _copies(descriptors: Iterable[int]) -> tuple[int, ...]:

@@ -18,6 +18,9 @@
 #define MILLISECOND_NS 1000000ull
 #define HOLES_KEPT 64
 #define KICK_TRIES 4 /* that move nothing */
+#ifndef XDP_PKT_CONTD
+#define XDP_PKT_CONTD 1u /* linux/if_xdp.h of 6.6; Debian 12's does not know it */
+#endif
 
 /* The header that frames begin with, from the page, with RTP behind it. version: how often it has changed; 0: none yet. */
 struct header {
@@ -52,10 +55,11 @@ struct spw_ring {
   int xsk, umem_fd;
   uint8_t *umem;
   uint8_t *busy;      /* of each frame: in the kernel's hands */
+  uint8_t *out;       /* of each frame that is: which of its chunks, bit by bit; NULL where every frame is one chunk */
   uint32_t *lengths;  /* the application's */
   uint32_t *written;  /* the payload length that stands in each frame's header */
   uint32_t *versions; /* of the header in each frame; 0: none */
-  uint32_t frame_shift, frames, head, reserved, in_flight, batch;
+  uint32_t frame_shift, chunk_shift, frames, head, reserved, in_flight, batch;
   bool zero_copy, udp_checksum, drop_when_not_ready, shut;
   const struct spw_page *page;
   _Atomic uint32_t page_epoch;
@@ -81,6 +85,9 @@ struct spw_ring {
   _Atomic int lost; /* not 0: the server's errno; lost_text says more */
   char lost_text[256], path[108];
 };
+
+/* The most descriptors that one packet takes, as a power of two. */
+static inline uint32_t spw_segments_shift(const struct spw_ring *ring) { return ring->frame_shift - ring->chunk_shift; }
 
 /* fail.c */
 int spw_fail(struct spw_error *error, enum spw_code code, int sys_errno, const char *format, ...)
@@ -129,6 +136,9 @@ int spw_wait_a_moment(struct spw_ring *ring, struct patience *patience, struct s
 int spw_heed(const struct spw_ring *ring, int number, struct spw_error *error);
 int spw_usable(struct spw_ring *ring, struct spw_error *error);
 int spw_not_ready(const struct spw_ring *ring, struct spw_error *error);
+
+/* send.c */
+uint32_t spw_most_packets(const struct spw_ring *ring); /* of one batch, so that it finds room in an empty ring */
 
 /* header.c */
 int spw_map_page(struct spw_ring *ring, int page_fd, struct spw_error *error);

@@ -218,14 +218,20 @@ int spw_shake_hands(struct handshake *shake, struct spw_error *error) {
 
 static bool power_of_two(uint32_t number) { return number && !(number & (number - 1)); }
 
+static bool known_frame(uint32_t bytes) {
+  return power_of_two(bytes) && bytes >= SPW_LEAST_FRAME_BYTES && bytes <= SPW_MOST_FRAME_BYTES;
+}
+
+static uint64_t chunks_of(uint32_t frame_bytes) { return (frame_bytes + SPW_CHUNK_BYTES - 1) / SPW_CHUNK_BYTES; }
+
 /* Whether the server's numbers fit each other; whether they fit the descriptors the kernel says when they are mapped. */
 int spw_check_offer(const struct spw_offer *offer, struct spw_error *error) {
   const char *wrong = NULL;
-  if (offer->frame_bytes != 2048 && offer->frame_bytes != 4096) wrong = "frame_bytes";
+  if (!known_frame(offer->frame_bytes)) wrong = "frame_bytes";
   else if (offer->frames < 2 || (uint64_t)offer->frames * offer->frame_bytes > offer->umem_bytes) wrong = "frames";
   else if (!power_of_two(offer->tx_descriptors)) wrong = "tx_descriptors";
   else if (!power_of_two(offer->completion_descriptors)) wrong = "completion_descriptors";
-  else if (offer->batch < 1 || offer->batch > offer->tx_descriptors) wrong = "batch";
+  else if (offer->batch < 1 || offer->batch * chunks_of(offer->frame_bytes) > offer->tx_descriptors) wrong = "batch";
   else if (offer->bind != SPW_BIND_COPY && offer->bind != SPW_BIND_ZERO_COPY) wrong = "bind";
   else if (offer->packets_per_second && offer->bits_per_second) wrong = "packets_per_second and bits_per_second";
   return wrong ? spw_fail(error, SPW_BAD_OFFER, 0, "%s of the server's ring", wrong) : 0;

@@ -1,5 +1,5 @@
 /* spillway_stream._ring: the C library for Python. Thin: names and types as ring.py wants them, the GIL released in every call
- * that can take long. Errors become exceptions by a Python function that errors.py registers. */
+ * that can take long; pyopen.c opens, pylook.c looks. Errors become exceptions by a Python function that errors.py registers. */
 #include "pyring.h"
 #include "pysources.h"
 
@@ -19,27 +19,6 @@ void spw_py_raise(const struct spw_error *error) {
   if (!exception) return;
   PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
   Py_DECREF(exception);
-}
-
-/* ---- callbacks out of the library, which runs without the GIL ----------------------------------------------------------- */
-
-static int py_interrupted(void *context) {
-  (void)context;
-  PyGILState_STATE state = PyGILState_Ensure();
-  int stop = PyErr_Occurred() || PyErr_CheckSignals() != 0;
-  PyGILState_Release(state);
-  return stop;
-}
-
-static void py_waiting(void *context, const char *what) {
-  PyGILState_STATE state = PyGILState_Ensure();
-  if (!PyErr_Occurred()) {
-    PyObject *text = spw_py_text(what);
-    PyObject *result = text ? PyObject_CallOneArg(context, text) : NULL;
-    Py_XDECREF(text);
-    Py_XDECREF(result); /* an exception stays and ends the wait at the next question */
-  }
-  PyGILState_Release(state);
 }
 
 /* ---- one call at a time ------------------------------------------------------------------------------------------------- */
@@ -76,61 +55,7 @@ static struct spw_ring *enter(struct raw_ring *self) { return spw_py_enter((PyOb
     (self)->in_use = false;          \
   } while (0)
 
-static int64_t timeout_of(double seconds) {
-  if (seconds < 0) return -1;
-  return seconds > 1e9 ? INT64_MAX / 2 : (int64_t)(seconds * 1e9);
-}
-
-/* ---- open and close ----------------------------------------------------------------------------------------------------- */
-
-static int read_rtp(PyObject *from, struct spw_rtp *rtp) {
-  if (from == Py_None) return 0;
-  Py_buffer extension;
-  unsigned int payload_type, sequence;
-  if (!PyArg_ParseTuple(from, "IIIy*", &payload_type, &sequence, &rtp->ssrc, &extension)) return -1;
-  rtp->use = true;
-  rtp->payload_type = (uint8_t)(payload_type > 127 ? 128 : payload_type);
-  rtp->sequence = (uint16_t)sequence;
-  rtp->extension_bytes = (uint32_t)extension.len;
-  bool fits = extension.len <= SPW_RTP_EXTENSION_BYTES;
-  if (fits) memcpy(rtp->extension, extension.buf, (size_t)extension.len);
-  PyBuffer_Release(&extension);
-  return 0;
-}
-
-static PyObject *raw_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-  static char *names[] = {"path", "timeout_s", "batch", "own_pace", "packets_per_second", "bits_per_second", "udp_checksum",
-                          "drop_when_not_ready", "rtp", "waiting", NULL};
-  struct spw_options options = {.interrupted = py_interrupted, .waiting = py_waiting};
-  struct spw_error error;
-  struct spw_ring *ring = NULL;
-  PyObject *rtp, *waiting;
-  double timeout_s;
-  int own_pace, udp_checksum, drop, failed;
-  unsigned long long packets, bits;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "zdIpKKppOO", names, &options.path, &timeout_s, &options.batch, &own_pace,
-                                   &packets, &bits, &udp_checksum, &drop, &rtp, &waiting) ||
-      read_rtp(rtp, &options.rtp) != 0)
-    return NULL;
-  options.timeout_ns = timeout_of(timeout_s);
-  options.own_pace = own_pace;
-  options.packets_per_second = packets;
-  options.bits_per_second = bits;
-  options.udp_checksum = udp_checksum;
-  options.drop_when_not_ready = drop;
-  options.context = waiting;
-  Py_BEGIN_ALLOW_THREADS;
-  failed = spw_open(&options, &ring, &error);
-  Py_END_ALLOW_THREADS;
-  if (failed) return spw_py_raise(&error), NULL;
-  ring->context = NULL; /* `waiting` is not ours beyond this call */
-  struct raw_ring *self = (struct raw_ring *)type->tp_alloc(type, 0);
-  if (self) self->shared = spw_share(ring);
-  if (self && self->shared) return (PyObject *)self;
-  spw_close(ring);
-  Py_XDECREF(self);
-  return PyErr_NoMemory();
-}
+/* ---- close ---------------------------------------------------------------------------------------------------------- */
 
 static void raw_dealloc(struct raw_ring *self) {
   PyTypeObject *type = Py_TYPE(self);
@@ -159,7 +84,7 @@ static PyObject *raw_reserve(struct raw_ring *self, PyObject *args, PyObject *ke
   if (!PyArg_ParseTupleAndKeywords(args, keywords, "I|d", names, &n, &timeout_s)) return NULL;
   struct spw_ring *ring = enter(self);
   if (!ring) return NULL;
-  WITHOUT_GIL(self, failed = spw_reserve(ring, n, timeout_of(timeout_s), &first, &error));
+  WITHOUT_GIL(self, failed = spw_reserve(ring, n, spw_py_timeout(timeout_s), &first, &error));
   if (failed) return spw_py_raise(&error), NULL;
   PyObject *start = PyLong_FromUnsignedLong(first), *stop = PyLong_FromUnsignedLong((unsigned long)first + n);
   PyObject *slice = start && stop ? PySlice_New(start, stop, NULL) : NULL;
@@ -196,7 +121,7 @@ static PyObject *raw_drain(struct raw_ring *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "|d", &timeout_s)) return NULL;
   struct spw_ring *ring = enter(self);
   if (!ring) return NULL;
-  WITHOUT_GIL(self, left = ring->shut ? 0 : spw_drain(ring, timeout_of(timeout_s)));
+  WITHOUT_GIL(self, left = ring->shut ? 0 : spw_drain(ring, spw_py_timeout(timeout_s)));
   return PyLong_FromUnsignedLong(left);
 }
 
@@ -253,7 +178,7 @@ static PyMethodDef functions[] = {
 
 static int add_ring_type(PyObject *module) {
   static PyType_Slot slots[] = {
-      {Py_tp_new, raw_new},
+      {Py_tp_new, spw_py_new},
       {Py_tp_dealloc, raw_dealloc},
       {Py_tp_methods, raw_methods},
       {Py_tp_doc, "A ring as the C library has it; ring.Ring is what applications use."},

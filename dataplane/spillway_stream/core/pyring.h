@@ -22,6 +22,10 @@ struct raw_ring {
 
 PyObject *spw_py_text(const char *raw); /* UTF-8 as the node sent it; it may have sent anything */
 
+/* pyopen.c: RawRing's constructor */
+PyObject *spw_py_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
+int64_t spw_py_timeout(double seconds); /* nanoseconds; below 0: none */
+
 /* pylook.c: RawRing's methods that only look */
 PyObject *spw_py_memory(struct raw_ring *self, PyObject *unused);
 PyObject *spw_py_facts(struct raw_ring *self, PyObject *unused);

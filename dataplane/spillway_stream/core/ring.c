@@ -31,7 +31,8 @@ static int map_frames(struct spw_ring *ring, struct spw_error *error) {
   ring->lengths = calloc(ring->frames, sizeof *ring->lengths);
   ring->written = calloc(ring->frames, sizeof *ring->written);
   ring->versions = calloc(ring->frames, sizeof *ring->versions);
-  bool all = ring->busy && ring->lengths && ring->written && ring->versions;
+  if (spw_segments_shift(ring)) ring->out = calloc(ring->frames, 1);
+  bool all = ring->busy && ring->lengths && ring->written && ring->versions && (ring->out || !spw_segments_shift(ring));
   return all ? 0 : spw_fail(error, SPW_NO_RING, ENOMEM, "no memory for %u frames", ring->frames);
 }
 
@@ -62,7 +63,9 @@ static void fill_frames(struct spw_ring *ring) {
 
 static void take_options(struct spw_ring *ring, const struct spw_options *options) {
   const struct spw_offer *offer = &ring->offer;
+  uint32_t most = spw_most_packets(ring);
   ring->batch = options->batch && options->batch < offer->batch ? options->batch : offer->batch;
+  if (ring->batch > most) ring->batch = most;
   ring->udp_checksum = options->udp_checksum;
   ring->drop_when_not_ready = options->drop_when_not_ready;
   ring->interrupted = options->interrupted;
@@ -84,7 +87,8 @@ static struct spw_ring *new_ring(const struct handshake *shake) {
   ring->connection = shake->connection;
   ring->stop_fd = -1;
   ring->frames = shake->offer.frames;
-  ring->frame_shift = shake->offer.frame_bytes == 2048 ? 11 : 12;
+  ring->frame_shift = (uint32_t)__builtin_ctz(shake->offer.frame_bytes);
+  ring->chunk_shift = shake->offer.frame_bytes < SPW_CHUNK_BYTES ? ring->frame_shift : (uint32_t)__builtin_ctz(SPW_CHUNK_BYTES);
   ring->zero_copy = shake->offer.bind == SPW_BIND_ZERO_COPY;
   ring->tx_map = ring->cq_map = MAP_FAILED;
   strcpy(ring->path, shake->path);
@@ -156,6 +160,7 @@ void spw_free(struct spw_ring *ring) {
   if (ring->page) munmap((void *)ring->page, SPW_PAGE_BYTES);
   if (ring->umem) munmap(ring->umem, (size_t)ring->frames << ring->frame_shift);
   free(ring->busy);
+  free(ring->out);
   free(ring->lengths);
   free(ring->written);
   free(ring->versions);

@@ -12,6 +12,7 @@
 #endif
 #define XDP_MAX_TX_SKB_BUDGET_OPTION 9 /* linux/if_xdp.h of 6.17; Debian 12's does not know it */
 #define TAKE_OVER_NS (2 * SECOND_NS)
+#define GRACE_NS (20 * MILLISECOND_NS) /* in which what the kernel has taken usually comes back */
 #define DEFAULT_BUDGET 32
 
 static void *map_ring(struct spw_ring *ring, size_t bytes, off_t offset) {
@@ -38,9 +39,9 @@ static void point_cq(struct spw_ring *ring, const struct xdp_ring_offset *at) {
   ring->cq.ring = map + at->desc;
 }
 
-/* More than 32 packets a system call in copy mode, where the kernel has the option (6.17). */
+/* More than 32 descriptors a system call in copy mode, where the kernel has the option (6.17). */
 static void raise_budget(struct spw_ring *ring) {
-  uint32_t budget = ring->batch;
+  uint32_t budget = ring->batch << spw_segments_shift(ring);
   if (budget > DEFAULT_BUDGET) (void)setsockopt(ring->xsk, SOL_XDP, XDP_MAX_TX_SKB_BUDGET_OPTION, &budget, sizeof budget);
 }
 
@@ -71,11 +72,12 @@ void spw_kernel_counts(struct spw_ring *ring, uint64_t *ring_empty, uint64_t *in
   *invalid = found.tx_invalid_descs;
 }
 
-/* Packets that the kernel has taken and not given back. Each valid descriptor comes back exactly once; all three count from the
+/* Descriptors that the kernel has taken and not given back. Each valid descriptor comes back exactly once; all three count from the
  * socket's beginning, modulo 2^32. Below 0 where an invalid one came back too: copy mode does that with an empty packet (6.18). */
-static int32_t outstanding(struct spw_ring *ring) {
+static int32_t outstanding(struct spw_ring *ring, uint64_t *invalid_seen) {
   uint64_t ring_empty, invalid;
   spw_kernel_counts(ring, &ring_empty, &invalid);
+  *invalid_seen = invalid;
   uint32_t taken = __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE);
   uint32_t back = __atomic_load_n(ring->cq.producer, __ATOMIC_ACQUIRE);
   return (int32_t)(taken - back - (uint32_t)invalid);
@@ -89,18 +91,34 @@ bool spw_taken(const struct spw_ring *ring) {
   return __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE) == *ring->tx.producer;
 }
 
+/* A holder that dies in the midst of a packet of several descriptors leaves its beginning with the kernel, which would put it
+ * before the next holder's first packet. A descriptor that cannot be one makes the kernel drop it (net/xdp/xsk.c, xsk_queue.h).
+ * Returns false while there is no slot for it. */
+static bool end_begun_packet(struct spw_ring *ring) {
+  uint32_t at = *ring->tx.producer;
+  if (at - __atomic_load_n(ring->tx.consumer, __ATOMIC_ACQUIRE) >= ring->tx.size) return false;
+  *xsk_ring_prod__tx_desc(&ring->tx, at) = (struct xdp_desc){.addr = UINT64_MAX, .len = 1};
+  __atomic_store_n(ring->tx.producer, at + 1, __ATOMIC_RELEASE);
+  return true;
+}
+
 /* Let what the last holder left go out, so that every frame is free. In copy mode it is once the kernel has taken it. */
 int spw_take_over(struct spw_ring *ring, struct spw_error *error) {
-  uint64_t deadline_ns = spw_now_ns() + TAKE_OVER_NS;
+  uint64_t began_ns = spw_now_ns(), invalid = 0;
   struct timespec pause = {0, 200000};
-  while (!spw_taken(ring) || outstanding(ring) > 0) {
-    if (spw_now_ns() > deadline_ns) {
+  bool ended = !ring->out;
+  for (;;) {
+    bool drained = spw_taken(ring) && outstanding(ring, &invalid) <= 0;
+    uint64_t passed_ns = spw_now_ns() - began_ns;
+    if (drained && (ended || !invalid)) break; /* with refused descriptors the sum can hide a packet that was begun */
+    if (passed_ns > TAKE_OVER_NS) {
       if (spw_taken(ring) && !ring->zero_copy) break;
       return spw_fail(error, SPW_NOT_DRAINED, EBUSY, "frames of the ring's last holder do not go out");
     }
+    if (!ended && (drained || passed_ns > GRACE_NS)) ended = end_begun_packet(ring);
     forget_completions(ring);
     (void)sendto(ring->xsk, NULL, 0, MSG_DONTWAIT, NULL, 0);
-    nanosleep(&pause, NULL);
+    if (!drained) nanosleep(&pause, NULL);
   }
   forget_completions(ring);
   ring->tx.cached_prod = *ring->tx.producer;
@@ -109,14 +127,22 @@ int spw_take_over(struct spw_ring *ring, struct spw_error *error) {
   return 0;
 }
 
+/* A chunk of a frame is back. Returns whether it was the last one that was out. */
+static bool all_back(struct spw_ring *ring, uint64_t frame, uint64_t address) {
+  uint32_t chunk = (uint32_t)(address >> ring->chunk_shift) & ((1u << spw_segments_shift(ring)) - 1);
+  ring->out[frame] &= (uint8_t)~(1u << chunk);
+  return ring->out[frame] == 0;
+}
+
 /* Take back what the kernel has done with. An address that was not out is ignored: the memory is shared with the node. */
 void spw_reap(struct spw_ring *ring) {
   uint32_t at, count = xsk_ring_cons__peek(&ring->cq, ring->cq.size, &at), back = 0;
   if (!count) return;
   if (count > ring->cq.size) count = ring->cq.size;
   for (uint32_t i = 0; i < count; i++) {
-    uint64_t frame = *xsk_ring_cons__comp_addr(&ring->cq, at + i) >> ring->frame_shift;
+    uint64_t address = *xsk_ring_cons__comp_addr(&ring->cq, at + i), frame = address >> ring->frame_shift;
     if (frame >= ring->frames || !ring->busy[frame]) continue;
+    if (ring->out && !all_back(ring, frame, address)) continue;
     ring->busy[frame] = 0;
     back++;
   }

@@ -9,7 +9,9 @@
 #define ROOM_TIMEOUT_NS SECOND_NS
 
 struct batch {
-  uint32_t at, count; /* descriptors */
+  uint32_t count;    /* packets */
+  uint32_t at, room; /* descriptors that were taken for it */
+  uint32_t used;     /* those of them that its packets need */
   bool last;          /* whether it ends the send: RTP's marker goes there */
   uint16_t sequence;  /* RTP's and IPv4's numbers before it: used up only when it goes */
   uint32_t ident;
@@ -26,12 +28,26 @@ static int too_long(struct spw_error *error, uint32_t index, uint32_t size, uint
   return -1;
 }
 
-static void describe(struct spw_ring *ring, struct batch *batch, uint32_t i, uint32_t index, uint32_t frame_bytes) {
-  struct xdp_desc *descriptor = xsk_ring_prod__tx_desc(&ring->tx, batch->at + i);
-  descriptor->addr = (uint64_t)index << ring->frame_shift;
-  descriptor->len = frame_bytes;
-  descriptor->options = 0;
+static void put(struct spw_ring *ring, struct batch *batch, uint64_t address, uint32_t bytes, uint32_t options) {
+  struct xdp_desc *descriptor = xsk_ring_prod__tx_desc(&ring->tx, batch->at + batch->used++);
+  descriptor->addr = address;
+  descriptor->len = bytes;
+  descriptor->options = options;
+}
+
+/* All chunks of a packet but the last. Returns the bytes in that one; *address: where it begins. */
+static uint32_t describe_first(struct spw_ring *ring, struct batch *batch, uint32_t index, uint64_t *address, uint32_t bytes) {
+  uint32_t chunk = 1u << ring->chunk_shift;
+  ring->out[index] = (uint8_t)((2u << ((bytes - 1) >> ring->chunk_shift)) - 1);
+  for (; bytes > chunk; bytes -= chunk, *address += chunk) put(ring, batch, *address, chunk, XDP_PKT_CONTD);
+  return bytes;
+}
+
+static void describe(struct spw_ring *ring, struct batch *batch, uint32_t index, uint32_t frame_bytes) {
+  uint64_t address = (uint64_t)index << ring->frame_shift;
   batch->bytes += frame_bytes;
+  if (ring->out) frame_bytes = describe_first(ring, batch, index, &address, frame_bytes);
+  put(ring, batch, address, frame_bytes, 0);
 }
 
 static int prepare_raw(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
@@ -41,7 +57,7 @@ static int prepare_raw(struct spw_ring *ring, struct batch *batch, const struct 
     uint32_t index = ring->head + i, size = how->size ? how->size : ring->lengths[index];
     if (size > limit || size < SHORTEST_RAW) return too_long(error, index, size, limit);
     ring->versions[index] = 0;
-    describe(ring, batch, i, index, size);
+    describe(ring, batch, index, size);
   }
   batch->bits = (batch->bytes - SHORTEST_RAW * (uint64_t)batch->count) * 8;
   return 0;
@@ -54,7 +70,7 @@ static int prepare_packets(struct spw_ring *ring, struct batch *batch, const str
     if (size > limit) return too_long(error, index, size, limit);
     if (ring->rtp.use) spw_write_rtp(ring, index, how->timestamp, how->marker && batch->last && i + 1 == batch->count);
     spw_write_header(ring, index, size);
-    describe(ring, batch, i, index, ring->header.bytes + size);
+    describe(ring, batch, index, ring->header.bytes + size);
   }
   batch->bits = (batch->bytes - (uint64_t)ring->header.ip_at * batch->count) * 8;
   return 0;
@@ -67,7 +83,7 @@ static void give_numbers_back(struct spw_ring *ring, const struct batch *batch) 
 
 /* Headers and descriptors of the next batch. */
 static int prepare(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
-  batch->bytes = batch->bits = 0;
+  batch->bytes = batch->bits = batch->used = 0;
   batch->sequence = ring->rtp.sequence;
   batch->ident = ring->ident;
   if ((how->raw ? prepare_raw : prepare_packets)(ring, batch, how, error) == 0) return 0;
@@ -75,9 +91,19 @@ static int prepare(struct spw_ring *ring, struct batch *batch, const struct spw_
   return -1;
 }
 
+/* Descriptors for so many packets of full length. Where these have several each, the slots of one packet less one are left
+ * alone: a card that is busy makes the kernel go back to the beginning of a packet of which it has already given slots free. */
+static uint32_t room_of(const struct spw_ring *ring, uint32_t packets) { return ((packets + 1) << spw_segments_shift(ring)) - 1; }
+
+uint32_t spw_most_packets(const struct spw_ring *ring) {
+  uint32_t most = (ring->offer.tx_descriptors + 1) >> spw_segments_shift(ring);
+  return most - 1;
+}
+
 static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct spw_error *error) {
   struct patience patience = spw_patience_of(ROOM_TIMEOUT_NS);
-  while (xsk_ring_prod__reserve(&ring->tx, batch->count, &batch->at) != batch->count) {
+  batch->room = room_of(ring, batch->count);
+  while (xsk_ring_prod__reserve(&ring->tx, batch->room, &batch->at) != batch->room) {
     int over = spw_wait_a_moment(ring, &patience, error);
     if (over > 0) spw_fail(error, SPW_RING_FULL, EAGAIN, "the card takes nothing from the TX ring");
     if (over) return -1;
@@ -85,7 +111,7 @@ static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct s
   return 0;
 }
 
-static void give_descriptors_back(struct spw_ring *ring, const struct batch *batch) { ring->tx.cached_prod -= batch->count; }
+static void give_descriptors_back(struct spw_ring *ring, const struct batch *batch) { ring->tx.cached_prod -= batch->room; }
 
 static void advance(struct spw_ring *ring, uint32_t count) {
   ring->head += count;
@@ -95,7 +121,8 @@ static void advance(struct spw_ring *ring, uint32_t count) {
 static int hand_over(struct spw_ring *ring, const struct batch *batch, struct spw_error *error) {
   memset(ring->busy + ring->head, 1, batch->count);
   ring->in_flight += batch->count;
-  xsk_ring_prod__submit(&ring->tx, batch->count);
+  xsk_ring_prod__submit(&ring->tx, batch->used);
+  ring->tx.cached_prod -= batch->room - batch->used;
   advance(ring, batch->count);
   spw_count(ring, SPW_PACKETS, batch->count);
   spw_count(ring, SPW_BYTES, batch->bytes);

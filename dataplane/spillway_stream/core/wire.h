@@ -18,6 +18,9 @@
 #define SPW_PAGE_BYTES 4096
 #define SPW_HEADER_ROOM 128
 #define SPW_RING_FDS 4 /* xsk, umem, page, report */
+#define SPW_LEAST_FRAME_BYTES 2048
+#define SPW_MOST_FRAME_BYTES 16384
+#define SPW_CHUNK_BYTES 4096 /* the most that one descriptor holds: a longer frame is several chunks in a row */
 
 enum spw_message { SPW_HELLO = 1, SPW_WAIT = 2, SPW_RING = 3, SPW_REFUSAL = 4 };
 enum { SPW_RESUMING = 1 };

@@ -17,6 +17,7 @@ from spillway_stream.ring import Facts, Ring, tai_ns
 from spillway_stream.source.faults import InvalidIntent, NotSupported, Transient
 from spillway_stream.source.figures import Figures
 from spillway_stream.source.spec import PcapSpec, SourceSpec
+from spillway_stream.wire import FRAME_BYTES
 
 LOG = logging.getLogger("spillway_stream.source")
 FIELD = "source.pcap.file"
@@ -93,13 +94,17 @@ def check_lengths(capture: Capture, facts: Facts) -> None:
     number = capture.longest
     size = capture.lengths[number]
     if size > facts.frame_bytes:
-        raise NotSupported(
-            f"frame {number + 1} has {size} bytes, the ring's frames take {facts.frame_bytes}: ring.frameBytes can be 4096"
-        )
+        raise NotSupported(f"frame {number + 1} has {size} bytes, the ring's frames take {facts.frame_bytes}: {_larger(size)}")
     if size > facts.mtu + LINK_BYTES:
         raise NotSupported(
             f"frame {number + 1} has {size} bytes, {facts.interface} takes {facts.mtu + LINK_BYTES} (MTU {facts.mtu})"
         )
+
+
+def _larger(size: int) -> str:
+    """What to do about a frame that is longer than the ring's."""
+    enough = next((each for each in FRAME_BYTES if each >= size), None)
+    return f"ring.frameBytes can be {enough}" if enough else f"no ring's take more than {FRAME_BYTES[-1]}"
 
 
 def _mapped(spec: SourceSpec, pcap: PcapSpec) -> memoryview:

@@ -11,8 +11,10 @@ import pytest
 
 from spillway_crds.errors import NotSupported
 from spillway_dataplane.kernel.cards import zero_copy_refusal
+from spillway_dataplane.kernel.if_xdp import XDP_ZEROCOPY
 from spillway_dataplane.kernel.steering import rss_table
-from spillway_dataplane.kernel.xsk import XDP_ZEROCOPY, RingShape, Xsk, open_xsk
+from spillway_dataplane.kernel.xsk import RingShape, Xsk
+from spillway_dataplane.kernel.xsk_bind import open_xsk
 from spillway_dataplane.kernel.zero_copy import QueueWatch, complete_a_frame, prove_zero_copy
 from tests.nic.guest.cable import Cable
 
