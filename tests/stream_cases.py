@@ -398,7 +398,7 @@ SOURCES = (
         of_video(clock={}),
         stream(source=capture()["spec"]["source"], clock={}),
         "spec.clock",
-        "only video is aligned to a clock",
+        "a capture is aligned to no clock",
     ),
     Constraint(
         "video-by-rate",

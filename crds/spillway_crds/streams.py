@@ -99,6 +99,7 @@ class RingParameters:
     bind_mode: BindMode = BindMode.PREFER
     pacing: Pacing = field(default_factory=Pacing)
     ring: RingSize = field(default_factory=RingSize)
+    clock: ClockSource = ClockSource.SYSTEM  # PTP: the container gets a PTP clock to read
 
 
 @dataclass(frozen=True, slots=True)

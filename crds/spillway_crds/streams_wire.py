@@ -17,7 +17,7 @@ from spillway_crds.errors import InvalidIntent
 from spillway_crds.manifests import manifest_problems
 from spillway_crds.schema.bypassstream import SPEC
 from spillway_crds.schema.fields import Record, Text
-from spillway_crds.schema.ring import PARAMETER_FIELDS
+from spillway_crds.schema.ring import PARAMETER_FIELDS, RING_CLOCK
 from spillway_crds.schema.sources import ANY_QUEUE
 from spillway_crds.streams import (
     ApplicationSource,
@@ -48,6 +48,7 @@ PARAMETERS = Record(
         "apiVersion": Text(description="Version of this format.", choices=(names.API_VERSION,)),
         "kind": Text(description="Always RingParameters.", choices=(PARAMETERS_KIND,)),
         **PARAMETER_FIELDS,
+        "clock": RING_CLOCK,
     },
     required=("apiVersion", "kind", "flow"),
 )
@@ -140,7 +141,7 @@ def source_document(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_ring_fields(parameters: RingParameters) -> dict[str, Any]:
-    """The fields that a stream's spec and a claim's parameters share. A profile is the source's own business."""
+    """What a stream's spec and a claim's parameters share. A profile and a PTP domain are the source's own business."""
     pacing = without_empty(
         {"packetsPerSecond": parameters.pacing.packets_per_second, "bitsPerSecond": parameters.pacing.bits_per_second}
     )
@@ -153,6 +154,7 @@ def encode_ring_fields(parameters: RingParameters) -> dict[str, Any]:
             "frameBytes": parameters.ring.frame_bytes,
             "batch": parameters.ring.batch,
         },
+        **({"clock": {"source": parameters.clock.value}} if parameters.clock is not ClockSource.SYSTEM else {}),
     }
 
 
@@ -178,6 +180,7 @@ def decode_ring_fields(checked_fields: Mapping[str, Any]) -> RingParameters:
         bind_mode=BindMode(checked_fields["bindMode"]),
         pacing=_decode_pacing(checked_fields.get("pacing", {})),
         ring=RingSize(ring["descriptors"], ring["frameBytes"], ring["batch"]) if ring else RingSize(),
+        clock=ClockSource(checked_fields["clock"]["source"]) if "clock" in checked_fields else ClockSource.SYSTEM,
     )
 
 

@@ -102,6 +102,9 @@ class Report:
     refused: packets not sent because of the link's state or the MTU. headers: times the header changed. resumed: times the
     socket was connected again. steal_ns: of the whole machine (/proc/stat). written_ns: CLOCK_TAI when this was written.
     video_frames, vrx_peak, cinst_peak: of a video source (ST 2110-21), in frames and packets. clock: what it found, a ClockCode.
+    ptp: the number of the PTP clock that it read, and one. clock_to_tai_ns, clock_to_utc_ns: what that clock, or without one
+    CLOCK_TAI, is ahead of CLOCK_TAI and CLOCK_REALTIME, two's complement. core: the number of a source's core, and one.
+    core_by: a CoreChoice. A writer that does not know the last ones leaves 0.
     """
 
     packets: int = 0
@@ -127,6 +130,11 @@ class Report:
     vrx_peak: int = 0
     cinst_peak: int = 0
     clock: int = 0
+    ptp: int = 0
+    clock_to_tai_ns: int = 0
+    clock_to_utc_ns: int = 0
+    core: int = 0
+    core_by: int = 0
     jitter: tuple[int, ...] = ()
 
 

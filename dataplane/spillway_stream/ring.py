@@ -138,8 +138,8 @@ class Ring(RawRing):
         return tuple(Hole(*each) for each in self._holes())
 
     def note(self, counter: str, value: int) -> None:
-        """Set one of the counters that are a source's own: video_frames, vrx_peak, cinst_peak, clock."""
-        self._note(REPORT_COUNTERS.index(counter), value)
+        """Set one of the counters that are a source's own: video_frames and those behind it. Below 0: two's complement."""
+        self._note(REPORT_COUNTERS.index(counter), value & (1 << 64) - 1)
 
     def close(self) -> None:
         """Give the ring back. The frames can still be looked at through views that somebody kept."""

@@ -18,6 +18,7 @@ _TEXTS = {
     "bind_mode": "bindMode",
     "mac_address": "macAddress",
     "next_hop_mac_address": "nextHopMacAddress",
+    "core_chosen_by": "coreChosenBy",
     "sdp": "sdp",
 }
 _COUNTS = {
@@ -30,7 +31,10 @@ _COUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """A BypassStream's status. queue: None while no ring is there; counts then are 0 and not written."""
+    """A BypassStream's status. queue: None while no ring is there; counts then are 0 and not written.
+
+    core: None while no built-in source sends.
+    """
 
     generation: int = 0
     claim: str = ""
@@ -44,6 +48,8 @@ class StreamReport:
     bytes: int = 0
     late_packets: int = 0
     packets_per_second: int = 0
+    core: int | None = None
+    core_chosen_by: str = ""
     sdp: str = ""
     conditions: tuple[Condition, ...] = ()
 
@@ -60,6 +66,7 @@ def encode_stream_report(report: StreamReport) -> dict[str, Any]:
         "observedGeneration": report.generation,
         **texts,
         **({} if report.queue is None else {"queue": report.queue}),
+        **({} if report.core is None else {"core": report.core}),
         **counts,
         "conditions": [
             {**encode_condition(each), "observedGeneration": report.generation, "message": each.message}
@@ -76,6 +83,7 @@ def decode_stream_report(raw: Mapping[str, Any] | None) -> StreamReport:
     return StreamReport(
         generation=raw.get("observedGeneration", 0),
         queue=raw.get("queue"),
+        core=raw.get("core"),
         conditions=_own_conditions(raw.get("conditions", ())),
         **texts,
         **counts,

@@ -33,6 +33,7 @@ READY, PROGRESSING, CLOCK_SYNCHRONIZED = "Ready", "Progressing", "ClockSynchroni
 MAX_MESSAGE_CHARS, MAX_REASON_CHARS = 1000, 128
 MAX_IFNAME_CHARS, MAX_WORD_CHARS, MAX_COUNT = 15, 39, 2**63 - 1  # as the CRD has them; 39 is the longest address
 MAX_MAC_CHARS, MAX_MODE_CHARS = 17, 16
+MAX_CORE = 2**31 - 1
 SETTLED = "Settled"
 
 
@@ -116,6 +117,8 @@ def _with_ring(report: StreamReport, claim: ClaimSight | None) -> StreamReport:
         bytes=_count(data, "bytes"),
         late_packets=_count(data, "late"),
         packets_per_second=_count(data, "packetsPerSecond"),
+        core=min(_count(data, "core"), MAX_CORE) if "core" in data else None,
+        core_chosen_by=_text(data, "coreChosenBy")[:MAX_MODE_CHARS],
     )
 
 

@@ -51,6 +51,11 @@ SENT = RingView(
 )  # fmt: skip
 
 
+def test_a_built_in_source_shows_its_core() -> None:
+    told = {**SENDING, "data": {**SENDING["data"], "core": 0}}  # type: ignore[dict-item]
+    assert [each.core for each in view_rings([stream()], [claim(device=told)], NOW)] == [0]
+
+
 def test_a_stream_shows_what_its_claim_says() -> None:
     assert view_rings([stream()], [claim(device=SENDING)], NOW) == (SENT,)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spillway_crds.errors import InvalidIntent
-from spillway_crds.streams import BindMode, Flow, Pacing, RingParameters, RingSize, VlanTag
+from spillway_crds.streams import BindMode, ClockSource, Flow, Pacing, RingParameters, RingSize, VlanTag
 from spillway_crds.streams_wire import decode_parameters, encode_parameters
 
 SHORT = Flow(ip_address("10.244.0.2"), 5004)
@@ -26,6 +26,7 @@ FULL = RingParameters(
     bind_mode=BindMode.ZERO_COPY,
     pacing=Pacing(bits_per_second=5_000_000_000),
     ring=RingSize(descriptors=64, frame_bytes=4096, batch=64),
+    clock=ClockSource.PTP,
 )
 
 
@@ -43,6 +44,11 @@ def test_what_is_written_reads_back_the_same(parameters: RingParameters) -> None
     assert encode_parameters(decode_parameters(wire)) == wire
 
 
+def test_a_claim_that_needs_no_clock_says_nothing_of_one() -> None:
+    """Claims that were made before there were clocks stay as they have to be."""
+    assert "clock" not in encode_parameters(RingParameters(SHORT))
+
+
 def test_what_is_left_out_gets_the_documented_default() -> None:
     flow = {"destinationAddress": "10.244.0.2", "destinationPort": 5004}
     raw = {"apiVersion": "spillway.dev/v1alpha1", "kind": "RingParameters", "flow": flow}
@@ -58,6 +64,7 @@ def test_what_is_left_out_gets_the_documented_default() -> None:
         pytest.param({"flow": None}, "parameters.flow", id="no flow"),
         pytest.param({"bindmode": "Copy"}, "parameters.bindmode", id="unknown field"),
         pytest.param({"pacing": {"profile": "ST2110-21-Wide"}}, "parameters.pacing.profile", id="a profile is the source's"),
+        pytest.param({"clock": {"source": "PTP", "ptpDomain": 1}}, "parameters.clock.ptpDomain", id="so is a domain"),
         pytest.param({"ring": {"descriptors": 100}}, "parameters.ring.descriptors", id="no power of two"),
         pytest.param({"ring": {"descriptors": 64, "batch": 65}}, "parameters.ring.batch", id="batch above the ring"),
     ],

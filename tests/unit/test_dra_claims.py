@@ -20,6 +20,7 @@ from spillway_dataplane.dra.checkpoint import Checkpoints, decode_record, encode
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, read_claim
 from spillway_dataplane.dra.grants import Grants
 from spillway_dataplane.dra.report import CONNECT_S, dated, decode_conditions, encode_report, report_claim, report_failure
+from spillway_dataplane.dra.surroundings import NOTHING_NEAR, PtpClock
 from spillway_dataplane.stream.model import RingCounters, RingPeaks, RingState, RingStatus
 
 REF = ClaimRef("studio", "cam", "uid-1")
@@ -125,7 +126,7 @@ def test_two_devices_of_one_request_have_directories_of_their_own() -> None:
 
 def test_the_container_gets_the_directory_read_only_under_both_names() -> None:
     record = read(claim())
-    spec = encode_cdi(record, Path("/var/lib/kubelet/plugins/tx-queue.spillway.dev/claims/uid-1"))
+    spec = encode_cdi(record, Path("/var/lib/kubelet/plugins/tx-queue.spillway.dev/claims/uid-1"), NOTHING_NEAR.surroundings)
     (device,) = spec["devices"]
     edits = device["containerEdits"]
     assert f"{spec['kind']}={device['name']}" == device_id(record, record.rings[0])
@@ -141,14 +142,14 @@ def test_the_container_gets_the_directory_read_only_under_both_names() -> None:
 
 def test_a_claim_from_a_template_goes_by_the_pod_s_name_for_it() -> None:
     raw = changed(lambda raw: raw["metadata"].update(annotations={"resource.kubernetes.io/pod-claim-name": "tx"}))
-    (device,) = encode_cdi(read(raw), Path("/x"))["devices"]
+    (device,) = encode_cdi(read(raw), Path("/x"), NOTHING_NEAR.surroundings)["devices"]
     assert device["containerEdits"]["mounts"][1]["containerPath"] == "/run/spillway/tx.ring"
 
 
 def test_no_two_claims_of_a_pod_can_get_one_path() -> None:
     """Two streams have one request name each: `ring`. Their own paths differ, whatever the claims are called."""
     names = ["cam", "ring", "ring-1", "cam.ring", "ring.ring"]
-    paths = [encode_cdi(replace(read(two_rings()), alias=name), Path("/x")) for name in names]
+    paths = [encode_cdi(replace(read(two_rings()), alias=name), Path("/x"), NOTHING_NEAR.surroundings) for name in names]
     own = [mount["containerPath"] for spec in paths for each in spec["devices"] for mount in each["containerEdits"]["mounts"][1:]]
     assert len(set(own)) == 2 * len(names)
     assert not set(own) & {"/run/spillway/ring", "/run/spillway/ring_1"}
@@ -158,7 +159,7 @@ def test_no_two_claims_of_a_pod_can_get_one_path() -> None:
 
 
 def checkpoints(tmp_path: Path) -> Checkpoints:
-    made = Checkpoints(tmp_path / "claims", tmp_path / "cdi")
+    made = Checkpoints(tmp_path / "claims", tmp_path / "cdi", NOTHING_NEAR.surroundings)
     made.prepare()
     return made
 
@@ -243,6 +244,64 @@ def test_ready_says_what_the_kernel_gave(fields: dict[str, Any], expected: tuple
 )
 def test_a_video_source_s_clock_is_told(fields: dict[str, Any], expected: tuple[bool, str] | None) -> None:
     assert conditions(status(**fields)).get("ClockSynchronized") == expected
+
+
+PTP = RingPeaks(clock=2, ptp=1, clock_to_tai_ns=-250, clock_to_utc_ns=36_999_999_750)
+IGB, KVM = PtpClock(0, 249, 0, "igb", hardware=True), PtpClock(1, 249, 1, "KVM virtual PTP")
+
+
+@pytest.mark.parametrize(
+    ("peaks", "clocks", "said"),
+    [
+        pytest.param(
+            PTP, (IGB, KVM), "TAI as PTP does; /dev/ptp0 (igb) is 250 ns behind CLOCK_TAI and 37.000 s ahead", id="card's"
+        ),
+        pytest.param(PTP, (), "; /dev/ptp0 is 250 ns behind CLOCK_TAI", id="gone from sysfs"),
+        pytest.param(
+            replace(PTP, clock=7, ptp=2, clock_to_tai_ns=-37 * 10**9, clock_to_utc_ns=0),
+            (KVM,),
+            "/dev/ptp1 (KVM virtual PTP) is 37.000 s behind CLOCK_TAI and 0 ns ahead of CLOCK_REALTIME",
+            id="UTC",
+        ),
+        pytest.param(RingPeaks(clock=5), (IGB, KVM), "this node has /dev/ptp0 (igb), /dev/ptp1 (KVM", id="none given of two"),
+        pytest.param(RingPeaks(clock=5), (), "this node has none", id="none"),
+        pytest.param(
+            RingPeaks(clock=1, clock_to_utc_ns=37 * 10**9), (), "CLOCK_TAI is 37.000 s ahead of CLOCK_REALTIME", id="TAI"
+        ),
+    ],
+)
+def test_the_condition_says_which_clock_was_found_and_how_far_off_it_is(
+    peaks: RingPeaks, clocks: tuple[PtpClock, ...], said: str
+) -> None:
+    report = report_claim(read(claim()), status(peaks=peaks), 0, clocks)
+    (found,) = [
+        each for each in encode_report(report)["status"]["devices"][0]["conditions"] if each["type"] == "ClockSynchronized"
+    ]
+    assert said in found["message"]
+
+
+def test_a_clock_s_drift_is_no_pressing_news_and_its_loss_is() -> None:
+    def report(peaks: RingPeaks) -> Any:
+        return report_claim(read(claim()), status(peaks=peaks), 0)
+
+    assert report(PTP) != report(replace(PTP, clock_to_tai_ns=7))
+    assert report(PTP).pressing == report(replace(PTP, clock_to_tai_ns=7)).pressing
+    assert report(PTP).pressing != report(replace(PTP, clock=5, ptp=0)).pressing
+
+
+@pytest.mark.parametrize(
+    ("peaks", "holder", "expected"),
+    [
+        pytest.param(RingPeaks(core=1, core_by=2), "pid 7", (0, "Chosen"), id="core 0"),
+        pytest.param(RingPeaks(core=4, core_by=1), "pid 7", (3, "Given"), id="given"),
+        pytest.param(RingPeaks(core=4, core_by=99), "pid 7", (3, None), id="nonsense in the report"),
+        pytest.param(RingPeaks(core=4, core_by=1), "", (None, None), id="the source has gone"),
+        pytest.param(RingPeaks(), "pid 7", (None, None), id="an application's"),
+    ],
+)
+def test_a_source_s_core_is_told(peaks: RingPeaks, holder: str, expected: tuple[int | None, str | None]) -> None:
+    (device,) = report_claim(read(claim()), status(peaks=peaks, holder=holder), 0).devices
+    assert (device.facts.get("core"), device.facts.get("coreChosenBy")) == expected
 
 
 def test_zero_copy_is_told_only_after_a_completed_frame() -> None:

@@ -199,11 +199,25 @@ def test_the_ring_is_what_the_node_says_it_is():
     assert (report.mac_address, report.next_hop_mac_address) == ("02:00:00:00:00:01", "02:00:00:00:00:02")
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param({}, (None, ""), id="an application's"),
+        pytest.param({"core": 0, "coreChosenBy": "Chosen"}, (0, "Chosen"), id="core 0"),
+        pytest.param({"core": -3, "coreChosenBy": 7}, (0, ""), id="nonsense"),
+    ],
+)
+def test_the_core_is_what_the_source_told_the_node(data, expected):
+    report = told(held=claim(CAM, device=AT, pods=("p",), said=said(**data)))
+    assert (report.core, report.core_chosen_by) == expected
+    assert decode_stream_report(encode_stream_report(report)) == report
+
+
 def test_a_node_that_talks_nonsense_breaks_nothing():
     report = told(held=claim(CAM, device=AT, pods=("p",), said=said(packets="many", late=-1, bindMode=7, queue=True)))
     assert (report.packets, report.late_packets, report.bind_mode, report.queue) == (0, 0, "", 0)
-    long = dict.fromkeys(("interface", "bindMode", "mac", "nextHopMac"), "x" * 5000)
-    word = said(reason="R" * 5000, message="m" * 50_000, packets=2**70, queue=2**40, **long)
+    long = dict.fromkeys(("interface", "bindMode", "mac", "nextHopMac", "coreChosenBy"), "x" * 5000)
+    word = said(reason="R" * 5000, message="m" * 50_000, packets=2**70, queue=2**40, core=2**40, **long)
     endless = told(held=claim(CAM, device=AT, pods=("p",), said=word))
     assert problems_of(STATUS, encode_stream_report(endless), "status") == ()
 

@@ -1,4 +1,7 @@
-"""Which clock is used and what is said of it."""
+"""Which clock is used and what is said of it.
+
+The PTP clocks here are files, and their time is a test's: what a real one shows, tests/nic reads where a guest has one.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spillway_stream.clocks import ClockCode, word_of
+from spillway_stream.clocks import ClockCode, distance_text, measured_text, word_of
+from spillway_stream.source import ptp
 from spillway_stream.source.clock import Clocks, Readings, judge, observe
+from spillway_stream.source.ptp import PtpReading, given_devices
 
 NOW = 1_800_000_000 * 10**9
 TAI = NOW + 37 * 10**9
@@ -22,11 +27,15 @@ TAI = NOW + 37 * 10**9
         pytest.param("System", Readings(NOW + 10**10, NOW), False, "WrongTaiOffset", 0, id="an offset from 1972"),
         pytest.param("PTP", Readings(TAI, NOW), False, "NoPtpClock", 0, id="no PTP clock"),
         pytest.param("PTP", Readings(NOW, NOW), False, "NoTaiOffset", 0, id="no PTP clock, no offset: the worse news"),
-        pytest.param("PTP", Readings(TAI, NOW, TAI - 500), True, "PtpClock", 500, id="PTP"),
-        pytest.param("PTP", Readings(NOW, NOW, TAI), True, "PtpClock", NOW - TAI, id="PTP is right where the kernel is not"),
-        pytest.param("PTP", Readings(TAI, NOW, 12345), False, "PtpNotSet", 0, id="counts since boot"),
-        pytest.param("PTP", Readings(TAI, NOW, NOW), False, "NoTaiOffset", 0, id="a PTP clock in UTC"),
-        pytest.param("System", Readings(TAI, NOW, 12345), True, "SystemClock", 0, id="not asked for"),
+        pytest.param("PTP", Readings(TAI, NOW, PtpReading(0, TAI - 500)), True, "PtpClock", 500, id="PTP"),
+        pytest.param(
+            "PTP", Readings(NOW, NOW, PtpReading(0, TAI)), True, "PtpClock", NOW - TAI, id="PTP is right where the kernel is not"
+        ),
+        pytest.param("PTP", Readings(TAI, NOW, PtpReading(0, 12345)), False, "PtpNotSet", 0, id="counts since boot"),
+        pytest.param("PTP", Readings(TAI, NOW, PtpReading(0, NOW + 9)), False, "PtpCountsUtc", 0, id="a PTP clock in UTC"),
+        pytest.param("PTP", Readings(TAI, NOW, PtpReading(0, NOW + 12 * 10**9)), False, "PtpNotSet", 0, id="12 s off"),
+        pytest.param("PTP", Readings(TAI, NOW, PtpReading(0, 2 * NOW)), False, "PtpNotSet", 0, id="in another century"),
+        pytest.param("System", Readings(TAI, NOW, PtpReading(0, 12345)), True, "SystemClock", 0, id="not asked for"),
     ],
 )
 def test_findings(source, readings, synchronized, reason, offset_ns):
@@ -37,7 +46,7 @@ def test_findings(source, readings, synchronized, reason, offset_ns):
     assert word.message
 
 
-@pytest.mark.parametrize("code", [0, 7, 2**64 - 1])
+@pytest.mark.parametrize("code", [0, 8, 2**64 - 1])
 def test_a_report_may_hold_anything(code):
     assert word_of(code) is None
 
@@ -48,7 +57,7 @@ def test_this_machine_as_it_is(tmp_path):
     before = len(list(Path("/proc/self/fd").iterdir()))
     readings = Clocks([tmp_path / "ptp9", tmp_path / "ptp0"]).read()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-    assert readings.ptp_ns is None
+    assert readings.ptp is None
     assert abs(readings.realtime_ns - time.time_ns()) < 10**9
     equal = round((readings.tai_ns - readings.realtime_ns) / 10**9) == 0
     assert (observe("System").code is ClockCode.NO_TAI_OFFSET) == equal
@@ -67,8 +76,43 @@ def test_a_ptp_clock_that_goes(tmp_path, monkeypatch):
         return real(time.CLOCK_REALTIME) + 37 * 10**9
 
     monkeypatch.setattr("spillway_stream.source.clock.time.clock_gettime_ns", clock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
     clocks = Clocks([tmp_path / "ptp0"])
-    assert judge("PTP", clocks.read()).code is ClockCode.PTP_CLOCK
+    found = judge("PTP", clocks.read())
+    assert (found.code, found.ptp) == (ClockCode.PTP_CLOCK, 1)
+    assert abs(found.to_utc_ns - 37 * 10**9) < 10**9
     gone = True
-    assert clocks.read().ptp_ns is None
+    assert clocks.read().ptp is None
     assert judge("PTP", clocks.read()).code in (ClockCode.NO_PTP_CLOCK, ClockCode.NO_TAI_OFFSET)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before, "nothing is left open"
+    gone = False
+    assert clocks.read().ptp is None, "not tried again at once: each try costs a system call or two"
+    monkeypatch.setattr(ptp, "AGAIN_S", -1.0)
+    clocks._ptp.close()
+    assert judge("PTP", clocks.read()).code is ClockCode.PTP_CLOCK, "the card is back"
+
+
+def test_the_node_says_which_clock(tmp_path):
+    assert given_devices({"SPILLWAY_PTP": "/dev/ptp3"}) == (Path("/dev/ptp3"),)
+    assert given_devices({}) == tuple(sorted(Path("/dev").glob("ptp[0-9]*")))
+
+
+@pytest.mark.parametrize(
+    ("ahead_ns", "expected"),
+    [
+        (37 * 10**9, "37.000 s ahead of X"),
+        (-37_000_001_000, "37.000 s behind X"),
+        (-1_500_000, "1.5 ms behind X"),
+        (1234, "1.23 us ahead of X"),
+        (0, "0 ns ahead of X"),
+        (999, "999 ns ahead of X"),
+    ],
+)
+def test_distances_are_said_to_three_places(ahead_ns, expected):
+    assert distance_text(ahead_ns, "X") == expected
+
+
+def test_what_was_measured_is_said_of_the_clock_that_was_read():
+    assert measured_text("", 0, 37 * 10**9) == "CLOCK_TAI is 37.000 s ahead of CLOCK_REALTIME"
+    said = measured_text("/dev/ptp0 (igb)", -250, 37 * 10**9 - 250)
+    assert said == "/dev/ptp0 (igb) is 250 ns behind CLOCK_TAI and 37.000 s ahead of CLOCK_REALTIME"

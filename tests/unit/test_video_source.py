@@ -100,7 +100,8 @@ def test_frames_follow_each_other(studio: Studio) -> None:
     assert second.state[0] == (first.state[0] + first.packets) % 2**32
     assert first.state[1] == rtp_timestamp(first.number, Fraction(1, 50))
     assert len({each.state[3] for each in studio.sent}) == 1, "one SSRC"
-    assert studio.ring.notes == {"video_frames": 5, "vrx_peak": 100, "cinst_peak": 8, "clock": ClockCode.SYSTEM_CLOCK}
+    clock = {"clock": ClockCode.SYSTEM_CLOCK, "ptp": 0, "clock_to_tai_ns": 0, "clock_to_utc_ns": 37 * 10**9}
+    assert studio.ring.notes == {"video_frames": 5, "vrx_peak": 100, "cinst_peak": 8, **clock}
     assert studio.figures.ready
 
 

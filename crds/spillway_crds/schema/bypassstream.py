@@ -48,8 +48,8 @@ SPEC = Record(
         "pacing": STREAM_PACING,
         "clock": CLOCK,
         "cpu": Whole(
-            description="Core that a built-in source stays on, one that its pod may use; omitted: the kernel chooses."
-            " Example: 3.",
+            description="Core that a built-in source stays on, one that its pod may use; omitted: the source chooses"
+            " an idle one near the card, and another when somebody shares it. `status.core` says which. Example: 3.",
             minimum=0,
             maximum=MAX_CPU,
         ),

@@ -20,6 +20,11 @@ STATUS = Record(
         "bytes": count("Bytes of those packets: whole frames without FCS."),
         "latePackets": count("Packets that left more than 1 ms behind the schedule since the ring was opened."),
         "packetsPerSecond": Whole(description="Packets a second over the last report.", wide=True),
+        "core": Whole(description="Core that a built-in source sends on."),
+        "coreChosenBy": text(
+            "Given: `cpu` names it. Chosen: the source did, among those that its pod may use. Cpuset: its pod may use no other.",
+            16,
+        ),
         "sdp": text("Of video: the SDP text that a receiver needs, lines ended by CR LF; `spillway sdp` prints it, too.", 8192),
         "conditions": CONDITIONS,
     },

@@ -14,7 +14,7 @@ from spillway_crds.schema.stream_laws import (
     exactly_one,
     power_of_two,
 )
-from spillway_crds.streams import BindMode
+from spillway_crds.streams import BindMode, ClockSource
 
 MAX_ADDRESS_CHARS = 39  # eight groups of four digits, seven colons
 MAX_PORT = 65535
@@ -109,6 +109,18 @@ RING = Record(
         ),
     },
     laws=RING_LAWS,
+)
+
+CLOCK_SOURCE = Text(
+    description="PTP: the PTP clock of the interface's card, else the node's if it has exactly one, which the node gives to the"
+    " pod for reading; CLOCK_TAI of the node where there is none or its time is none that PTP gives. System (default): CLOCK_TAI"
+    " of the node. Example: PTP.",
+    choices=tuple(ClockSource),
+    default=ClockSource.SYSTEM.value,
+)
+RING_CLOCK = Record(
+    description="Which clock the container needs. Omitted: none but the system's. Example: {source: PTP}.",
+    fields={"source": CLOCK_SOURCE},
 )
 
 PARAMETER_FIELDS: Mapping[str, Field] = {

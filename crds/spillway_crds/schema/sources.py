@@ -5,9 +5,8 @@ from __future__ import annotations
 from spillway_crds import names
 from spillway_crds.schema.fields import Field, Flag, Many, Record, Text, Whole, WholeOr
 from spillway_crds.schema.laws import shape
-from spillway_crds.schema.ring import FLOW
+from spillway_crds.schema.ring import CLOCK_SOURCE, FLOW
 from spillway_crds.schema.stream_laws import DEPTH_LAW, DEVICE_LAWS, FILE_LAW, QUEUE_LAWS, VIDEO_LAWS, VOLUME_LAWS
-from spillway_crds.streams import ClockSource
 
 MAX_IFNAME_CHARS = 15  # IFNAMSIZ less the end mark
 ANY_QUEUE = "Any"
@@ -112,14 +111,9 @@ PCAP = Record(
 )
 
 CLOCK = Record(
-    description="What frames of video are aligned to. Omitted: the system's clock.",
+    description="What frames of video are aligned to, and which clock an application's pod is given. Omitted: the system's.",
     fields={
-        "source": Text(
-            description="PTP: the PTP clock that the pod can read, else CLOCK_TAI of its node, which PTP may steer. System"
-            " (default): CLOCK_TAI of its node.",
-            choices=tuple(ClockSource),
-            default=ClockSource.SYSTEM.value,
-        ),
+        "source": CLOCK_SOURCE,
         "ptpDomain": Whole(description="Domain of source PTP, for the SDP. Default 127.", minimum=0, maximum=127, default=127),
     },
 )

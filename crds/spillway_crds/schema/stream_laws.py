@@ -165,7 +165,7 @@ def _only_with(field: str, sources: tuple[str, ...], message: str) -> Law:
 STREAM_LAWS = (
     _only_with("nodeSelector", ("video", "pcap"), "an application's pod has a selector of its own"),
     _only_with("cpu", ("video", "pcap"), "an application chooses its core itself"),
-    _only_with("clock", ("video",), "only video is aligned to a clock"),
+    _only_with("clock", ("application", "video"), "a capture is aligned to no clock"),
     Law(
         cel="!has(self.pacing) || has(self.pacing.profile) == has(self.source.video)",
         holds=lambda spec: "pacing" not in spec or ("profile" in spec["pacing"]) == ("video" in spec["source"]),

@@ -16,7 +16,21 @@ from spillway_dataplane.cli.exits import CommandError, Exit
 from spillway_dataplane.cli.streams_view import RingView, age_text, holders, is_ours, view_rings
 from spillway_dataplane.dra.names import RESOURCE_API, claim_path
 
-COLUMNS = ("Namespace", "Name", "Ready", "Node", "Interface", "Queue#", "Mode", "Packets/s#", "Packets#", "Late#", "Pod", "Age")
+COLUMNS = (
+    "Namespace",
+    "Name",
+    "Ready",
+    "Node",
+    "Interface",
+    "Queue#",
+    "Mode",
+    "Core#",
+    "Packets/s#",
+    "Packets#",
+    "Late#",
+    "Pod",
+    "Age",
+)
 TOO_MANY_REQUESTS = 429  # a PodDisruptionBudget
 PAGE = 500
 
@@ -67,12 +81,12 @@ def _list(api: ApiCalls, group: str, namespace: str, plural: str) -> Iterator[Ra
 
 
 def _row(ring: RingView) -> tuple[object, ...]:
-    queue = "" if ring.queue is None else ring.queue
+    queue, core = ("" if each is None else each for each in (ring.queue, ring.core))
     rate, packets, late = (ring.packets_per_second, ring.packets, ring.late) if ring.node else ("", "", "")
     ready = "yes" if ring.ready else "no"
     pods = " ".join(ring.pods)
     age = age_text(ring.age_seconds)
-    return (ring.namespace, ring.name, ready, ring.node, ring.interface, queue, ring.mode, rate, packets, late, pods, age)
+    return (ring.namespace, ring.name, ready, ring.node, ring.interface, queue, ring.mode, core, rate, packets, late, pods, age)
 
 
 def evict(api: ApiCalls, namespace: str, name: str, say: Say) -> Exit:

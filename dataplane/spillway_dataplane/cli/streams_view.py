@@ -20,7 +20,8 @@ READY = "Ready"
 class RingView:
     """One ring, or a stream that has none. stream: a BypassStream stands behind it. why: what Ready says when it is not True.
 
-    mode: empty until the kernel gave one and, for zero copy, a frame was completed. pods: that hold the claim, by name.
+    mode: empty until the kernel gave one and, for zero copy, a frame was completed.
+    core: a built-in source's. pods: that hold the claim, by name.
     """
 
     namespace: str
@@ -35,6 +36,7 @@ class RingView:
     packets_per_second: int = 0
     packets: int = 0
     late: int = 0
+    core: int | None = None
     holder: str = ""
     pods: tuple[str, ...] = ()
     age_seconds: int = 0
@@ -100,6 +102,7 @@ def _of_device(row: RingView, result: Raw, told: Mapping[Any, Raw]) -> RingView:
         interface=str(data.get("interface", "")),
         queue=data.get("queue"),
         mode=str(data.get("bindMode", "")),
+        core=data.get("core"),
         packets_per_second=int(data.get("packetsPerSecond", 0)),
         packets=int(data.get("packets", 0)),
         late=int(data.get("late", 0)),

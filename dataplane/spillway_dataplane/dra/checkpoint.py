@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from spillway_crds.errors import InvalidIntent
 from spillway_crds.streams_wire import decode_parameters, encode_parameters
 from spillway_dataplane.dra.cdi import encode_cdi, file_name, uid_of
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord
+from spillway_dataplane.dra.surroundings import Surroundings
 from spillway_dataplane.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -23,10 +24,10 @@ DIRECTORY_MODE = 0o755  # an application of any uid reaches its socket; kubelet'
 
 
 class Checkpoints:
-    """claims: our directory for claims. cdi: where containerd looks for CDI files."""
+    """claims: our directory for claims. cdi: where containerd looks for CDI files. look: what is near a ring's card."""
 
-    def __init__(self, claims: Path, cdi: Path) -> None:
-        self._claims, self._cdi = Store(claims), Store(cdi)
+    def __init__(self, claims: Path, cdi: Path, look: Callable[[RingRecord], Surroundings]) -> None:
+        self._claims, self._cdi, self._look = Store(claims), Store(cdi), look
 
     def prepare(self) -> None:
         """Make the directories."""
@@ -49,7 +50,7 @@ class Checkpoints:
     def write_cdi(self, record: ClaimRecord) -> None:
         """Write the CDI file alone: /run is empty after a boot."""
         directory = self._claims.root / record.ref.uid
-        self._cdi.write_json(file_name(record.ref.uid), encode_cdi(record, directory), durable=False)
+        self._cdi.write_json(file_name(record.ref.uid), encode_cdi(record, directory, self._look), durable=False)
 
     def remove(self, uid: str) -> None:
         """Forget a claim; what is not there is no error."""

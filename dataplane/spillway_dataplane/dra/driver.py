@@ -25,6 +25,7 @@ from spillway_dataplane.dra.publisher import SlicePublisher
 from spillway_dataplane.dra.reporter import ClaimReporter
 from spillway_dataplane.dra.settings import StreamSettings
 from spillway_dataplane.dra.sockets import remove_dead_sockets
+from spillway_dataplane.dra.surroundings import NOTHING_NEAR, Near
 from spillway_dataplane.dra.tenure import Tenure
 from spillway_dataplane.lock import NodeLock
 from spillway_dataplane.source import Inbox, LinksChanged, LockTaken, Stop
@@ -40,13 +41,24 @@ Watch = Callable[[Callable[[], None]], AbstractContextManager[object]]  # of lin
 
 
 class Driver:
-    """One process. make_keeper: a fresh keeper for each time that it acts. watch: calls back when something changed."""
+    """One process. make_keeper: a fresh keeper for each time that it acts. watch: calls back when something changed.
+
+    near: looks at what is near cards.
+    """
 
     def __init__(
-        self, settings: StreamSettings, *, make_keeper: MakeKeeper, make_api: MakeApi, observe: Observe, watch: Watch
+        self,
+        settings: StreamSettings,
+        *,
+        make_keeper: MakeKeeper,
+        make_api: MakeApi,
+        observe: Observe,
+        watch: Watch,
+        near: Near = NOTHING_NEAR,
     ) -> None:
         self._settings = settings
         self._make_keeper, self._make_api, self._observe, self._watch = make_keeper, make_api, observe, watch
+        self._near = near
         self._news = threading.Condition()
         self._claims: Claims | None = None
         self._ending = False
@@ -125,12 +137,13 @@ class Driver:
                 inbox=self.inbox,
                 tell=self._tell,
                 wanted_by_another=lambda: lock.wanted_by_another,
+                clocks=self._near.ptp_clocks,
             )
             return tenure.run()
 
     def _hold(self, keeper: Keeper, offering: Offering) -> Claims:
         """Hold again what was prepared before; only then may kubelet's calls come through."""
-        checkpoints = Checkpoints(self._settings.claims, self._settings.cdi)
+        checkpoints = Checkpoints(self._settings.claims, self._settings.cdi, self._near.surroundings)
         checkpoints.prepare()
         remove_dead_sockets(self._settings.registration_socket.parent, f"{QUEUE_DRIVER}-*")
         remove_dead_sockets(self._settings.plugin, "dra-*.sock")

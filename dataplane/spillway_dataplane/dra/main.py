@@ -16,8 +16,10 @@ from spillway_dataplane import __version__
 from spillway_dataplane.apicalls import ApiCalls, load_configuration
 from spillway_dataplane.dra.driver import Driver
 from spillway_dataplane.dra.metrics import StreamCollector
+from spillway_dataplane.dra.near import observe_ptp, observe_surroundings
 from spillway_dataplane.dra.observe import observe_cards
 from spillway_dataplane.dra.settings import StreamSettings, read_settings
+from spillway_dataplane.dra.surroundings import Near
 from spillway_dataplane.kernel.events import watch
 from spillway_dataplane.kernel.inotify import FolderWatch
 from spillway_dataplane.stream.keeper import RingKeeper
@@ -78,6 +80,7 @@ def make_driver(settings: StreamSettings) -> Driver:
         make_api=SharedApi(),
         observe=observe_cards,
         watch=changes_of(settings.config),
+        near=Near(observe_surroundings, observe_ptp),
     )
 
 

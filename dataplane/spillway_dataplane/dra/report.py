@@ -16,8 +16,10 @@ from spillway_crds.streams import BindMode
 from spillway_dataplane.dra.cdi import INSIDE, SOCKET
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord
 from spillway_dataplane.dra.names import QUEUE_DRIVER, RESOURCE_API
+from spillway_dataplane.dra.surroundings import PtpClock
 from spillway_dataplane.stream.model import RingState, RingStatus
-from spillway_stream.clocks import word_of
+from spillway_stream.clocks import ClockCode, measured_text, word_of
+from spillway_stream.cores import choice_text
 
 CONNECT_S = 30.0  # from a claim's preparation to the container's first connection, before somebody is told what may be wrong
 MESSAGE_LENGTH = 1024
@@ -37,13 +39,17 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of a device. since: RFC 3339, when it became what it is; empty until the reporter knows."""
+    """One condition of a device. since: RFC 3339, when it became what it is; empty until the reporter knows.
+
+    measured: figures that belong to the message and change as counters do.
+    """
 
     type: str
     met: bool
     reason: str
     message: str
     since: str = ""
+    measured: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +74,23 @@ class Report:
 
     @property
     def pressing(self) -> Report:
-        """The same without counters."""
-        return replace(self, devices=tuple(replace(each, counts={}) for each in self.devices))
+        """The same without counters and what is measured."""
+        return replace(self, devices=tuple(map(_pressing, self.devices)))
 
 
-def report_claim(record: ClaimRecord, statuses: Mapping[str, RingStatus], prepared_s: float) -> Report:
-    """Say how a prepared claim does. statuses: by the keeper's key. prepared_s: for how long this process has held it."""
-    devices = (_device(record, ring, statuses.get(record.key(ring)), prepared_s) for ring in record.rings)
+def _pressing(device: DeviceReport) -> DeviceReport:
+    return replace(device, counts={}, conditions=tuple(replace(each, measured="") for each in device.conditions))
+
+
+def report_claim(
+    record: ClaimRecord, statuses: Mapping[str, RingStatus], prepared_s: float, clocks: Iterable[PtpClock] = ()
+) -> Report:
+    """Say how a prepared claim does.
+
+    statuses: by the keeper's key. prepared_s: for how long this process has held it. clocks: this node's PTP clocks.
+    """
+    known = tuple(clocks)
+    devices = (_device(record, ring, statuses.get(record.key(ring)), prepared_s, known) for ring in record.rings)
     return Report(record.ref, tuple(devices))
 
 
@@ -84,14 +100,16 @@ def report_failure(ref: ClaimRef, devices: Iterable[tuple[str, str]], error: Spi
     return Report(ref, tuple(DeviceReport(pool, device, (condition,)) for pool, device in devices))
 
 
-def _device(record: ClaimRecord, ring: RingRecord, status: RingStatus | None, prepared_s: float) -> DeviceReport:
+def _device(
+    record: ClaimRecord, ring: RingRecord, status: RingStatus | None, prepared_s: float, clocks: tuple[PtpClock, ...]
+) -> DeviceReport:
     if status is None:
         message = "the ring was not opened again yet since the driver was started"
         return DeviceReport(ring.pool, ring.device, (Condition(READY, False, Why.RECOVERING, message),), facts=_place(ring))
     return DeviceReport(
         ring.pool,
         ring.device,
-        (_ready(status), _connected(record, ring, status, prepared_s), *_clock(status)),
+        (_ready(status), _connected(record, ring, status, prepared_s), *_clock(status, clocks)),
         interface=ring.interface,
         mac=status.mac,
         facts=_facts(ring, status),
@@ -130,10 +148,27 @@ def _connected(record: ClaimRecord, ring: RingRecord, status: RingStatus, prepar
     return Condition(CONNECTED, False, Why.NO_CONNECTION, f"nobody has connected to {path} since the claim was prepared; {hint}")
 
 
-def _clock(status: RingStatus) -> tuple[Condition, ...]:
-    """What a video source found of its clock, while one has the ring."""
-    word = word_of(status.peaks.clock) if status.holder else None
-    return (Condition(CLOCK, word.synchronized, word.reason, word.message),) if word else ()
+def _clock(status: RingStatus, clocks: tuple[PtpClock, ...]) -> tuple[Condition, ...]:
+    """What a video source found of its clock, while one has the ring: the verdict, and what it was made of."""
+    peaks = status.peaks
+    word = word_of(peaks.clock) if status.holder else None
+    if word is None:
+        return ()
+    without = peaks.clock == ClockCode.NO_PTP_CLOCK
+    message = f"{word.message}; this node has {_listed(clocks)}" if without else word.message
+    measured = measured_text(_clock_name(peaks.ptp, clocks), peaks.clock_to_tai_ns, peaks.clock_to_utc_ns)
+    return (Condition(CLOCK, word.synchronized, word.reason, message, measured=measured),)
+
+
+def _clock_name(ptp: int, clocks: tuple[PtpClock, ...]) -> str:
+    """ptp: as a report has it, one above the clock's number; empty for none."""
+    if not ptp:
+        return ""
+    return next((str(each) for each in clocks if each.index == ptp - 1), f"/dev/ptp{ptp - 1}")
+
+
+def _listed(clocks: tuple[PtpClock, ...]) -> str:
+    return ", ".join(map(str, clocks)) or "none"
 
 
 def _place(ring: RingRecord) -> dict[str, Any]:
@@ -151,8 +186,10 @@ def _facts(ring: RingRecord, status: RingStatus) -> dict[str, Any]:
         "nextHop": status.next_hop,
         "nextHopMac": status.next_hop_mac,
         "holder": status.holder,
+        "core": status.peaks.core - 1 if status.holder and status.peaks.core else None,
+        "coreChosenBy": choice_text(status.peaks.core_by) if status.holder else "",
     }
-    return {**_place(ring), "state": status.state.value, **{key: value for key, value in told.items() if value}}
+    return {**_place(ring), "state": status.state.value, **{key: value for key, value in told.items() if value not in (None, "")}}
 
 
 def _counts(status: RingStatus) -> dict[str, int]:
@@ -173,6 +210,7 @@ def _counts(status: RingStatus) -> dict[str, int]:
         "latestNanoseconds": peaks.latest_ns,
         "stealNanoseconds": peaks.steal_ns,
         **(video if counters.video_frames else {}),
+        **({"clockToTaiNanoseconds": peaks.clock_to_tai_ns} if peaks.ptp else {}),
     }
 
 
@@ -204,7 +242,7 @@ def _encode_condition(condition: Condition) -> dict[str, Any]:
         "type": condition.type,
         "status": "True" if condition.met else "False",
         "reason": condition.reason,
-        "message": condition.message,
+        "message": f"{condition.message}; {condition.measured}" if condition.measured else condition.message,
         "lastTransitionTime": condition.since,
     }
 

@@ -17,6 +17,7 @@ from spillway_dataplane.dra.prepare import Claims
 from spillway_dataplane.dra.report import Report, report_claim
 from spillway_dataplane.dra.reporter import ClaimReporter
 from spillway_dataplane.dra.steal import observe_steal
+from spillway_dataplane.dra.surroundings import PtpClock
 from spillway_dataplane.source import Inbox, Stop, Wakeup
 from spillway_dataplane.stream.model import RingStatus
 
@@ -34,7 +35,7 @@ class Beat(Protocol):
 
 
 class Tenure:
-    """The loop. wanted_by_another: whether a newer process asks for the node."""
+    """The loop. wanted_by_another: whether a newer process asks for the node. clocks: the PTP clocks there are."""
 
     def __init__(
         self,
@@ -46,9 +47,10 @@ class Tenure:
         inbox: Inbox,
         tell: Beat,
         wanted_by_another: Callable[[], bool],
+        clocks: Callable[[], tuple[PtpClock, ...]],
     ) -> None:
         self._keeper, self._claims, self._offering, self._reporter = keeper, claims, offering, reporter
-        self._inbox, self._tell, self._wanted_by_another = inbox, tell, wanted_by_another
+        self._inbox, self._tell, self._wanted_by_another, self._clocks = inbox, tell, wanted_by_another, clocks
         self._since: dict[str, float] = {}
         self._gone_since: dict[str, float] = {}
         self._errors = 0
@@ -90,7 +92,8 @@ class Tenure:
     def _reports(self, rings: Mapping[str, RingStatus], now: float) -> list[Report]:
         prepared = self._claims.prepared
         self._since = {each.ref.uid: self._since.get(each.ref.uid, now) for each in prepared}
-        told = [report_claim(each, rings, now - self._since[each.ref.uid]) for each in prepared]
+        clocks = self._clocks() if any(each.peaks.clock for each in rings.values()) else ()
+        told = [report_claim(each, rings, now - self._since[each.ref.uid], clocks) for each in prepared]
         return told + [each for each in self._claims.failed if each.ref.uid not in self._since and each.devices]
 
     def _forget(self, rings: Mapping[str, RingStatus], now: float) -> None:

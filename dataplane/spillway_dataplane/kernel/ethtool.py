@@ -15,11 +15,13 @@ from contextlib import suppress
 
 SIOCETHTOOL = 0x8946
 ETHTOOL_GDRVINFO, ETHTOOL_GSTRINGS, ETHTOOL_GSTATS, ETHTOOL_GPFLAGS = 0x03, 0x1B, 0x1D, 0x27
-ETHTOOL_GSSET_INFO, ETHTOOL_GFEATURES = 0x37, 0x3A
+ETHTOOL_GSSET_INFO, ETHTOOL_GFEATURES, ETHTOOL_GET_TS_INFO = 0x37, 0x3A, 0x41
 ETH_SS_STATS, ETH_SS_PRIV_FLAGS, ETH_SS_FEATURES = 1, 2, 4
 ETH_GSTRING_LEN = 32
 ROOM = 4  # for how many times as many names as there are now: the kernel writes what there is, whatever size it was told
 _DRVINFO_BYTES = 196  # struct ethtool_drvinfo: cmd, driver[32], version[32], fw_version[32], bus_info[32], ...
+_TS_INFO = struct.Struct("=IIi8I")  # struct ethtool_ts_info: cmd, so_timestamping, phc_index, ...
+assert _TS_INFO.size == 44, "struct ethtool_ts_info has 44 bytes"
 _IFREQ = struct.Struct("=16sQ16x")  # struct ifreq: a name and the pointer in its union
 assert _IFREQ.size == 40, "struct ifreq has 40 bytes"
 
@@ -44,6 +46,20 @@ def driver_of(ifname: str) -> str:
         info = ask(ifname, struct.pack("=I", ETHTOOL_GDRVINFO), _DRVINFO_BYTES)
         return info[4:36].split(b"\0")[0].decode(errors="replace")
     return ""
+
+
+def ptp_index(ifname: str) -> int | None:
+    """Return the number of an interface's PTP hardware clock, as in /dev/ptp0; None when it has none. A VLAN says its card's.
+
+    Raises OSError: ENODEV if there is no such interface.
+    """
+    try:
+        index: int = _TS_INFO.unpack(ask(ifname, struct.pack("=I", ETHTOOL_GET_TS_INFO), _TS_INFO.size))[2]
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return None
+        raise
+    return index if index >= 0 else None
 
 
 def statistics(ifname: str) -> dict[str, int]:

@@ -122,6 +122,11 @@ def peaks_of(report: Report) -> RingPeaks:
         vrx_packets=_bound(report.vrx_peak),
         cinst_packets=_bound(report.cinst_peak),
         clock=_bound(report.clock),
+        ptp=_bound(report.ptp),
+        clock_to_tai_ns=_signed(report.clock_to_tai_ns),
+        clock_to_utc_ns=_signed(report.clock_to_utc_ns),
+        core=_bound(report.core),
+        core_by=_bound(report.core_by),
     )
 
 
@@ -139,3 +144,9 @@ def _highest_ns(counts: Sequence[int]) -> int:
 
 def _bound(value: int) -> int:
     return min(value, HIGHEST)
+
+
+def _signed(value: int) -> int:
+    """A u64 that is meant as two's complement, no longer than what may be told."""
+    signed = value - (1 << 64) if value >> 63 else value
+    return max(-HIGHEST, min(signed, HIGHEST))

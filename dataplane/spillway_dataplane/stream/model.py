@@ -65,6 +65,8 @@ class RingPeaks:
     """What the present holder measured: the worst so far, and the machine's steal time since it began.
 
     vrx_packets, cinst_packets: of a video source, ST 2110-21. clock: what it found of its clock, spillway_stream.clocks.
+    ptp: the number of the PTP clock that it read, and one; clock_to_tai_ns, clock_to_utc_ns: how far it is ahead of those,
+    of either sign. core: of a built-in source, its number and one; core_by: spillway_stream.cores.
     """
 
     latest_ns: int = 0
@@ -73,6 +75,11 @@ class RingPeaks:
     vrx_packets: int = 0
     cinst_packets: int = 0
     clock: int = 0
+    ptp: int = 0
+    clock_to_tai_ns: int = 0
+    clock_to_utc_ns: int = 0
+    core: int = 0
+    core_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,14 +116,15 @@ uint32_t spw_drain(struct spw_ring *ring, int64_t timeout_ns);
 enum spw_counter {
   SPW_PACKETS, SPW_BYTES, SPW_BATCHES, SPW_KICKS, SPW_COMPLETED, SPW_STARVED, SPW_RING_EMPTY, SPW_INVALID, SPW_REFUSED_PACKETS,
   SPW_LATE, SPW_LATE_OUTSIDE_HOLES, SPW_LATEST_NS, SPW_HOLES, SPW_HOLE_NS, SPW_LONGEST_HOLE_NS, SPW_STEAL_NS, SPW_HEADERS,
-  SPW_RESUMED, SPW_WRITTEN_NS, SPW_VIDEO_FRAMES, SPW_VRX_PEAK, SPW_CINST_PEAK, SPW_CLOCK, SPW_COUNTERS
+  SPW_RESUMED, SPW_WRITTEN_NS, SPW_VIDEO_FRAMES, SPW_VRX_PEAK, SPW_CINST_PEAK, SPW_CLOCK, SPW_PTP, SPW_CLOCK_TO_TAI_NS,
+  SPW_CLOCK_TO_UTC_NS, SPW_CORE, SPW_CORE_BY, SPW_COUNTERS
 };
 #define SPW_JITTER_BUCKETS 272
 
 /* counters: SPW_COUNTERS of them; jitter: SPW_JITTER_BUCKETS, how far from its due time each paced packet was handed over. */
 void spw_stats(struct spw_ring *ring, uint64_t *counters, uint64_t *jitter);
 
-/* Counters that a source sets itself: SPW_VIDEO_FRAMES, SPW_VRX_PEAK, SPW_CINST_PEAK, SPW_CLOCK. */
+/* Counters that a source sets itself: SPW_VIDEO_FRAMES and all behind it. */
 void spw_note(struct spw_ring *ring, enum spw_counter counter, uint64_t value);
 
 /* A time of more than 200 us in which the core was away while the pacer waited (in_kick: while the kernel sent). */

@@ -11,9 +11,12 @@ SPILLWAY_SOURCE:
       "clock": {"source": "PTP", "ptpDomain": 127},   spec.clock as it stands, or left out
       "rings": ["/run/spillway/ring/ring.sock"],   the stream's, then one for each leg; default [$SPILLWAY_RING]
       "files": "/media",                      where the volume is mounted read-only; source.*.file is relative to it
-      "cpu": 3,                               the core to stay on, or left out: chosen by the kernel
+      "cpu": 3,                               the core to stay on, or left out: chosen among those that the process may use
       "metricsPort": 9467                     Prometheus text at /metrics, readiness at /readyz; 0 or left out: none
     }
+
+What the node tells of the ring's card comes in variables of their own: SPILLWAY_PTP (a clock's device file), SPILLWAY_NUMA_CPUS
+and SPILLWAY_INTERRUPT_CPUS (lists of cores).
 
 An unknown field is an error with its path. How it ends: 0 when a file that is not looped is through, or on SIGTERM; else it
 writes {"reason": ..., "message": ...} to SPILLWAY_TERMINATION (default /dev/termination-log, where Kubernetes shows it in the

@@ -13,10 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from spillway_stream.cores import CoreChoice
 from spillway_stream.errors import RingError
 from spillway_stream.ring import Ring, connect
 from spillway_stream.source import metrics
-from spillway_stream.source.faults import NotSupported, SourceError, Transient
+from spillway_stream.source.core import Tell, check_core, on_a_core, surroundings
+from spillway_stream.source.faults import SourceError, Transient
 from spillway_stream.source.figures import Figures
 from spillway_stream.source.replay import CaptureSender
 from spillway_stream.source.spec import PcapSpec, SourceSpec, VideoSpec, decode
@@ -49,7 +51,7 @@ def main() -> int:
 
 def run(spec: SourceSpec) -> None:
     """Send until the end. Raises SourceError, RingError, Stopped."""
-    _stay_on(spec.cpu)
+    check_core(spec.cpu)
     if isinstance(spec.content, VideoSpec):  # what can be refused is refused before a ring is taken from its present holder
         profile_of(spec.pacing)
         picture_of(spec.content)
@@ -57,9 +59,20 @@ def run(spec: SourceSpec) -> None:
         rings = tuple(held.enter_context(_ring(path, spec)) for path in spec.rings)
         figures = Figures(spec.stream)
         held.enter_context(_metrics(spec.metrics_port, figures, rings))
+        held.enter_context(on_a_core(spec.cpu, surroundings(os.environ), _teller(rings, figures)))
         _send(spec, rings, figures)
         for ring in rings:
             ring.drain()
+
+
+def _teller(rings: tuple[Ring, ...], figures: Figures) -> Tell:
+    def tell(core: int, choice: CoreChoice) -> None:
+        figures.core = core
+        for ring in rings:
+            ring.note("core", core + 1)
+            ring.note("core_by", choice)
+
+    return tell
 
 
 def _send(spec: SourceSpec, rings: tuple[Ring, ...], figures: Figures) -> None:
@@ -93,15 +106,6 @@ def _metrics(port: int, figures: Figures, rings: tuple[Ring, ...]) -> Iterator[N
     finally:
         if server:
             server.shutdown()
-
-
-def _stay_on(cpu: int | None) -> None:
-    if cpu is None:
-        return
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except OSError as error:
-        raise NotSupported(f"core {cpu} is none that this pod may use") from error
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -38,6 +38,7 @@ class Figures:
     video: VideoFigures | None = None
     rounds: int = 0
     ready: bool = False
+    core: int | None = None
     reports: list[Report] = field(default_factory=list)
 
 
@@ -58,6 +59,11 @@ def exposition(figures: Figures) -> str:
 def _of_source(figures: Figures) -> Iterator[Sample]:
     if figures.clock is not None:
         yield "clock_synchronized", "gauge", "1 if the clock that frames follow can be trusted.", int(figures.clock.synchronized)
+    if figures.clock is not None and figures.clock.ptp:
+        text = "What the PTP clock is ahead of the node's CLOCK_TAI."
+        yield "clock_ahead_of_tai_seconds", "gauge", text, figures.clock.to_tai_ns / 1e9
+    if figures.core is not None:
+        yield "core", "gauge", "The core that sends.", figures.core
     if figures.rounds:
         yield "rounds_total", "counter", "Times that a looped capture began again.", figures.rounds
     if figures.video is not None:

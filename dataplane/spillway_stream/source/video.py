@@ -141,4 +141,11 @@ class VideoSender:
             ring.note("video_frames", told.frames)
             ring.note("vrx_peak", told.buffer_peak)
             ring.note("cinst_peak", round(told.network_peak))
-            ring.note("clock", self._figures.clock.code if self._figures.clock else 0)
+            self._note_clock(ring)
+
+    def _note_clock(self, ring: Ring) -> None:
+        if (found := self._figures.clock) is not None:
+            ring.note("clock", found.code)
+            ring.note("ptp", found.ptp)
+            ring.note("clock_to_tai_ns", found.to_tai_ns)
+            ring.note("clock_to_utc_ns", found.to_utc_ns)
