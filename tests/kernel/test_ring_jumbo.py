@@ -19,6 +19,7 @@ from tests.kernel.ring_steps import wait_until
 from tests.kernel.ring_wire import Wire, address, wire
 
 from spillway_crds.streams import Flow, VlanTag
+from spillway_dataplane.kernel.if_xdp import SOL_XDP, XDP_MAX_TX_SKB_BUDGET
 from spillway_stream import BadOffer, FrameTooLong, Ring, Rtp, connect
 
 PLAIN = Flow(address("10.1.0.2"), 5004, address("10.1.0.1"), 5006)
@@ -146,6 +147,18 @@ def test_frames_of_other_sizes_are_no_ring(netns_pair: NetnsPair, tmp_path: Path
         node.offer = replace(node.offer, frame_bytes=frame_bytes)
         with pytest.raises(BadOffer, match="frame_bytes"):
             connect(node.path, timeout_s=5)
+
+
+@pytest.mark.parametrize("budget", [32, 33, 34])
+def test_calls_that_end_within_a_packet(netns_pair: NetnsPair, tmp_path: Path, budget: int) -> None:
+    """A call takes so many descriptors and leaves the rest of a packet to the next one; every packet is whole."""
+    with jumbo(netns_pair, tmp_path) as (node, far), connect(node.path, timeout_s=5) as ring:
+        node.opened._socket.setsockopt(SOL_XDP, XDP_MAX_TX_SKB_BUDGET, budget)
+        bodies = [struct.pack(">I", number) * (2225 if number % 4 else 300) for number in range(640)]
+        send_bodies(ring, bodies)
+        assert [each.payload for each in far.packets(640)] == bodies
+        assert (ring.drain(), ring.stats.completed, ring.stats.invalid) == (0, 640, 0)
+        assert ring.stats.kicks > ring.stats.batches
 
 
 HOLDER = """
