@@ -177,7 +177,13 @@ def test_a_kernel_that_takes_one_buffer_says_so(
 
 
 @pytest.mark.parametrize(
-    ("segments", "named"), [(1, "1 buffers at most"), (2, "2 buffers at most"), (4, "EOPNOTSUPP"), (None, "EOPNOTSUPP")]
+    ("segments", "named"),
+    [
+        (1, "at most one buffer a packet, frameBytes 16384 needs 4"),
+        (2, "at most 2 buffers a packet"),
+        (4, "EOPNOTSUPP"),
+        (None, "EOPNOTSUPP"),
+    ],
 )
 def test_a_card_that_takes_fewer_buffers_in_zero_copy(
     keeper: RingKeeper, node: NetnsPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segments: int | None, named: str

@@ -129,8 +129,8 @@ def _segments_refusal(order: RingOrder, ifindex: int) -> str:
     wanted, taken = order.parameters.ring.descriptors_per_frame, zero_copy_segments(ifindex)
     if taken is None or wanted <= taken:
         return ""
-    frame_bytes = order.parameters.ring.frame_bytes
-    return f"the card takes a packet of {taken} buffers at most, one of frameBytes {frame_bytes} is in up to {wanted}"
+    limit = "one buffer" if taken == 1 else f"{taken} buffers"
+    return f"the card takes at most {limit} a packet, frameBytes {order.parameters.ring.frame_bytes} needs {wanted}"
 
 
 def _check_buffers(order: RingOrder) -> None:

@@ -12,6 +12,7 @@ import pytest
 from spillway_crds.errors import Conflict, NotSupported
 from spillway_crds.streams import BindMode
 from spillway_dataplane.kernel.cards import received_packets
+from spillway_dataplane.kernel.netdev import zero_copy_segments
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder
 from spillway_stream import LinkState, connect
@@ -64,6 +65,22 @@ def test_a_queue_taken_out_sends_every_frame_and_the_others_lose_none(native: Ca
     assert far.numbers(FRAMES) == list(range(FRAMES))
     assert near.numbers(FRAMES) == list(range(FRAMES))
     assert received_packets(native.ifname, queue) == before
+
+
+def test_long_frames_copy_on_a_card_that_takes_one_buffer(native: Cable, keeper: RingKeeper) -> None:
+    """The driver's own number decides before the card is touched, and the copies arrive."""
+    native.spread_over(0, 1, 2)
+    assert zero_copy_segments(native.ifindex) == 1
+    with pytest.raises(NotSupported, match="the card takes at most one buffer a packet, frameBytes 16384 needs 4"):
+        keeper.open(order(native, 3, BindMode.ZERO_COPY, frame_bytes=16384))
+    wanted = order(native, 3, BindMode.PREFER, frame_bytes=16384)
+    status = keeper.open(wanted)
+    assert (status.bind_mode, status.frames) == (BindMode.COPY, 128)
+    assert status.bind_note.startswith("no zero copy: the card takes at most one buffer a packet")
+    far = native.listen_far()
+    with connect(str(wanted.directory / "ring.sock"), timeout_s=30) as ring:
+        send(ring, range(FRAMES))
+    assert far.numbers(FRAMES) == list(range(FRAMES))
 
 
 def test_a_queue_that_was_given_back_receives_again(native: Cable, keeper: RingKeeper) -> None:

@@ -16,10 +16,10 @@ FLOW = Flow(destination=ip_address(FAR_ADDRESS), destination_port=5004)
 RINGS = Path("/run/rings")
 
 
-def order(cable: Cable, queue: int, mode: BindMode, name: str = "cam") -> RingOrder:
+def order(cable: Cable, queue: int, mode: BindMode, name: str = "cam", frame_bytes: int = 2048) -> RingOrder:
     directory = RINGS / name
     directory.mkdir(parents=True, exist_ok=True)
-    parameters = RingParameters(FLOW, mode, ring=RingSize(descriptors=256, batch=32))
+    parameters = RingParameters(FLOW, mode, ring=RingSize(256, frame_bytes, batch=32))
     return RingOrder(f"{name}/ring", directory, cable.ifname, queue, parameters, f"studio/{name}")
 
 
