@@ -20,10 +20,11 @@ from tests.cluster.configs import (
 from tests.cluster.errors import CommandFailed
 from tests.cluster.layout import Home
 from tests.cluster.network import in_netns
-from tests.cluster.processes import ProcessRecord, end, is_alive, kill, read_record, spawn
+from tests.cluster.processes import ProcessRecord, is_alive, kill, read_record, spawn
 from tests.cluster.shell import wait_for, words
 
 API_SERVER = "kube-apiserver"
+FOLLOWERS = ("kube-controller-manager", "kube-scheduler")
 COMPONENTS: dict[str, Callable[[Home], list[str]]] = {
     "etcd": etcd_arguments,
     API_SERVER: apiserver_arguments,
@@ -31,15 +32,19 @@ COMPONENTS: dict[str, Callable[[Home], list[str]]] = {
     "kube-scheduler": scheduler_arguments,
 }
 CLIENT_FOLDERS = ("KUBECACHEDIR", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
-STOP_GRACE_S = 2  # an API server that is asked to stop drains its watches for up to a minute
 
 
 def start_control_plane(home: Home) -> None:
-    """Start all four; return once the API server is ready."""
+    """Start those of the four that do not run; return once the API server is ready."""
     for name in ("etcd", API_SERVER):
-        start_component(home, name)
+        ensure_component(home, name)
     wait_api_ready(home)
-    for name in ("kube-controller-manager", "kube-scheduler"):
+    for name in FOLLOWERS:
+        ensure_component(home, name)
+
+
+def ensure_component(home: Home, name: str) -> None:
+    if component(home, name) is None:
         start_component(home, name)
 
 
@@ -64,14 +69,23 @@ def kill_control_plane(home: Home) -> None:
 
 
 def stop_api(home: Home) -> None:
-    end([component(home, API_SERVER)], STOP_GRACE_S)
+    """Kill it, as a loss of power would.
+
+    Asked to stop, it would first withdraw its address from the service `kubernetes`; kube-proxy would learn of its return up to
+    a minute later, and no test is about that.
+    """
+    kill([component(home, API_SERVER)])
 
 
 def start_api(home: Home) -> None:
-    """Start the API server if it does not run; return once it is ready."""
-    if component(home, API_SERVER) is None:
-        start_component(home, API_SERVER)
-    wait_api_ready(home)
+    """Start the API server if it does not run; return once it is ready and its followers are there again.
+
+    Elsewhere they lose their lease and are started anew; here they hold none, and would look again up to two minutes later.
+    """
+    if component(home, API_SERVER) is not None:
+        return wait_api_ready(home)
+    kill([component(home, name) for name in FOLLOWERS])
+    return start_control_plane(home)
 
 
 def wait_api_ready(home: Home) -> None:

@@ -14,8 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.errors import TimedOut
-from tests.cluster.layout import SLOW
 from tests.cluster.shell import CLEAN_ENVIRONMENT, SYSTEM_PATH, Argv, wait_for, words
 
 START_TIME = 19  # field 22 of /proc/PID/stat, counted after the program's name in brackets
@@ -97,16 +95,6 @@ def send(process: ProcessRecord | None, number: signal.Signals) -> None:
     if process is not None and is_alive(process):
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
-
-
-def end(processes: Sequence[ProcessRecord | None], grace_s: float) -> None:
-    """Ask all of them to stop, and kill after `grace_s` who has not."""
-    for each in processes:
-        send(each, signal.SIGTERM)
-    if grace_s > 0:
-        with suppress(TimedOut):
-            wait_for("end of processes", lambda: not any(map(is_alive, processes)), grace_s / SLOW)  # not stretched
-    kill(processes)
 
 
 def kill(processes: Sequence[ProcessRecord | None]) -> None:
