@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import numpy as np
 import pytest
-from tests.kernel.netpair import NetnsPair
+from tests.kernel.netpair import NetnsPair, ip
 from tests.kernel.ring_server import RingNode, header_page, ring_node
 from tests.kernel.ring_steps import wait_until
 from tests.kernel.ring_wire import read, wire
@@ -24,6 +24,13 @@ FLOWS = [
 ]
 STEPS, FRAMES = 120, 256
 RAW_KIND = b"\x88\xb5"
+LINKS = {2048: 1500, 16384: 9000}  # the MTU for frames of so many bytes
+LIVES = [
+    *(pytest.param(seed, 2048, id=f"{seed}") for seed in range(4)),
+    *(pytest.param(seed, 16384, id=f"{seed}-long") for seed in range(2)),
+    *(pytest.param(seed, 2048, id=f"{seed}", marks=pytest.mark.long) for seed in range(4, 40)),
+    *(pytest.param(seed, 16384, id=f"{seed}-long", marks=pytest.mark.long) for seed in range(2, 20)),
+]
 
 
 @dataclass
@@ -37,6 +44,7 @@ class Life:
     expected: list[tuple[bytes | None, bytes]] = field(default_factory=list)
     target: bytes = b""
     mtu: int = 1500
+    most: int = 1500
 
     def send(self) -> None:
         """Some packets of random sizes; all go, or the right error comes and those before the wrong one's batch went."""
@@ -70,7 +78,7 @@ class Life:
         self._show(LinkState.READY)
 
     def change_mtu(self) -> None:
-        self.mtu = self.chance.randint(600, 1500)
+        self.mtu = self.chance.randint(600, self.most)
         self._show(LinkState.READY)
 
     def close_the_way(self) -> None:
@@ -112,13 +120,19 @@ class Life:
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=["ipv4", "ipv6"])
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 40))])
-def test_a_random_life(netns_pair: NetnsPair, tmp_path_factory: pytest.TempPathFactory, flow: Flow, seed: int) -> None:
-    directory = tmp_path_factory.mktemp("life")
+@pytest.mark.parametrize(("seed", "frame_bytes"), LIVES)
+def test_a_random_life(
+    netns_pair: NetnsPair, tmp_path_factory: pytest.TempPathFactory, flow: Flow, seed: int, frame_bytes: int
+) -> None:
+    directory, mtu = tmp_path_factory.mktemp("life"), LINKS[frame_bytes]
+    netns_pair.peer_run("ip", "link", "set", netns_pair.peer, "mtu", str(mtu))
+    ip(f"link set {netns_pair.ifname} mtu {mtu}")
+    page = header_page(netns_pair, flow, mtu=mtu)
     with ExitStack() as stack:
-        node = stack.enter_context(ring_node(netns_pair, directory, header_page(netns_pair, flow), frames=FRAMES))
+        node = stack.enter_context(ring_node(netns_pair, directory, page, frames=FRAMES, frame_bytes=frame_bytes))
         far = stack.enter_context(wire(netns_pair))
-        life = Life(random.Random(seed), node, flow, connect(node.path, timeout_s=10), target=netns_pair.peer_mac)
+        ring = connect(node.path, timeout_s=10)
+        life = Life(random.Random(seed), node, flow, ring, target=netns_pair.peer_mac, mtu=mtu, most=mtu)
         stack.callback(life.end)
         often: list[Callable[[], None]] = [life.send, life.send_in_two, life.send_raw, life.send_too_long]
         seldom = [life.change_target, life.change_mtu, life.close_the_way, life.hand_over]
