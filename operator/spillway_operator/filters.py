@@ -16,8 +16,9 @@ from spillway_operator.herald import Herald
 from spillway_operator.ledger import Ledger, Tally, tally_of
 from spillway_operator.report import FilterReport, encode_report
 from spillway_operator.sights import FilterSight, NodeSight
-from spillway_operator.status import NO_AGENT, Counted, NodeView, Surroundings, count, plan_report, with_totals_of
+from spillway_operator.status import plan_report, with_totals_of
 from spillway_operator.turns import TurnKeeper
+from spillway_operator.verdicts import NO_AGENT, Counted, NodeView, Surroundings, count
 from spillway_operator.wire import Raw
 from spillway_operator.world import World
 

@@ -20,7 +20,7 @@ from typing import Any
 import kopf
 
 from spillway_operator.apiserver import Kind
-from spillway_operator.config import join_endpoint
+from spillway_operator.forms import join_endpoint
 from spillway_operator.wire import Raw
 
 log = logging.getLogger(__name__)

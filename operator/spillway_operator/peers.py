@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from spillway_operator.config import Failsafe, address, join_endpoint
+from spillway_operator.config import Failsafe
+from spillway_operator.forms import address, join_endpoint
 
 HTTPS = 443
 

@@ -16,8 +16,8 @@ from spillway_operator.intake import Intake
 from spillway_operator.observe import DataplanePods, observe_api_servers
 from spillway_operator.peers import plan_peers
 from spillway_operator.revisions import RevisionWork
-from spillway_operator.status import TURN_FAILED
 from spillway_operator.turns import TurnKeeper
+from spillway_operator.verdicts import TURN_FAILED
 from spillway_operator.world import World
 
 log = logging.getLogger(__name__)

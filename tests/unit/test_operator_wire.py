@@ -13,7 +13,8 @@ from spillway_crds.filters import NodeSelector, SelectorExpression
 from spillway_crds.grants import granted_interfaces, granted_queues
 from spillway_crds.orders import NodeOrder, NodeState
 from spillway_crds.orders_wire import order_hash
-from spillway_operator.config import Config, Failsafe, Share, decode_config, read_config
+from spillway_operator.config import Config, Failsafe, decode_config, read_config
+from spillway_operator.config_part import Share
 from spillway_operator.observe import pod_trouble
 from spillway_operator.peers import plan_peers
 from spillway_operator.sights import DataplaneSight, NodeSight
