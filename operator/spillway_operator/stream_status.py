@@ -5,7 +5,7 @@ Laws: what a ring does is the node's word, never an echo of the spec; a conditio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
@@ -26,15 +26,16 @@ from spillway_operator.stream_plan import (
     ClaimPlan,
     Obstacle,
 )
-from spillway_operator.stream_report import StreamReport
+from spillway_operator.stream_report import Counts, LegReport, StreamReport
 from spillway_operator.stream_sights import ClaimSight, DeviceWord, PodSight, StreamSight
 
 READY, PROGRESSING, CLOCK_SYNCHRONIZED = "Ready", "Progressing", "ClockSynchronized"
 MAX_MESSAGE_CHARS, MAX_REASON_CHARS = 1000, 128
 MAX_IFNAME_CHARS, MAX_WORD_CHARS, MAX_COUNT = 15, 39, 2**63 - 1  # as the CRD has them; 39 is the longest address
 MAX_MAC_CHARS, MAX_MODE_CHARS = 17, 16
-MAX_CORE = 2**31 - 1
+MAX_CORE, MAX_LEGS = 2**31 - 1, 2
 SETTLED = "Settled"
+NO_COUNTS = Counts(packets=0, bytes=0, late_packets=0, packets_per_second=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,38 @@ def _with_ring(report: StreamReport, claim: ClaimSight | None) -> StreamReport:
         bind_mode=_text(data, "bindMode")[:MAX_MODE_CHARS],
         mac_address=_text(data, "mac")[:MAX_MAC_CHARS],
         next_hop_mac_address=_text(data, "nextHopMac")[:MAX_MAC_CHARS],
-        packets=_count(data, "packets"),
-        bytes=_count(data, "bytes"),
-        late_packets=_count(data, "late"),
-        packets_per_second=_count(data, "packetsPerSecond"),
+        **_counts([claim.words[device].data for device in claim.devices if device in claim.words]),
+        legs=_legs(claim) if len(claim.devices) > 1 else (),
         core=min(_count(data, "core"), MAX_CORE) if "core" in data else None,
         core_chosen_by=_text(data, "coreChosenBy")[:MAX_MODE_CHARS],
+    )
+
+
+def _counts(paths: Iterable[Mapping[str, Any]]) -> Counts:
+    """What all paths of a stream counted, together."""
+    found = tuple(paths)
+
+    def total(word: str) -> int:
+        return min(MAX_COUNT, sum(_count(data, word) for data in found))
+
+    return Counts(
+        packets=total("packets"), bytes=total("bytes"), late_packets=total("late"), packets_per_second=total("packetsPerSecond")
+    )
+
+
+def _legs(claim: ClaimSight) -> tuple[LegReport, ...]:
+    """Each path that its node has told of, the stream's own first."""
+    told = (claim.words.get(device, DeviceWord()).data for device in claim.devices[:MAX_LEGS])
+    return tuple(_leg(data) for data in told if "queue" in data)
+
+
+def _leg(data: Mapping[str, Any]) -> LegReport:
+    return LegReport(
+        interface=_text(data, "interface")[:MAX_IFNAME_CHARS],
+        queue=min(_count(data, "queue"), names.MAX_QUEUE_ID),
+        bind_mode=_text(data, "bindMode")[:MAX_MODE_CHARS],
+        next_hop_mac_address=_text(data, "nextHopMac")[:MAX_MAC_CHARS],
+        **_counts([data]),
     )
 
 
@@ -225,4 +252,5 @@ def _progressing(given: Situation) -> Condition:
 
 def without_counts(report: StreamReport) -> StreamReport:
     """What of a status is state: a change of it is written at once, a change of counts when it is due."""
-    return replace(report, packets=0, bytes=0, late_packets=0, packets_per_second=0)
+    legs = tuple(replace(each, **NO_COUNTS) for each in report.legs)
+    return replace(report, legs=legs, **NO_COUNTS)

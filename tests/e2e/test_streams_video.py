@@ -84,23 +84,51 @@ def check_status(studio: Studio, cluster: Cluster) -> None:
     address = cluster.node(1).studio.address
     assert f"IN IP4 {address}\r\ns=studio/bars\r\n" in found["status"]["sdp"]
     assert found["status"]["sdp"].endswith("ts-refclk:localmac=" + cluster.node(1).studio.mac.replace(":", "-").upper() + "\r\n")
-    ahead_s = round((time.clock_gettime_ns(time.CLOCK_TAI) - time.clock_gettime_ns(time.CLOCK_REALTIME)) / 1e9)
+    ahead_s = tai_offset_s()
     wanted = "SystemClock" if ahead_s == 37 else "NoTaiOffset"
     wait_for("ClockSynchronized", lambda: condition(studio.stream("bars"), "ClockSynchronized").get("reason") == wanted, 30)
+    said = condition(studio.stream("bars"), "ClockSynchronized")["message"]
+    assert said.endswith(f"CLOCK_TAI is {ahead_s}.000 s ahead of CLOCK_REALTIME" if ahead_s else "CLOCK_REALTIME"), said
+    check_core(studio, found["status"]["node"])
+
+
+def check_core(studio: Studio, node: str) -> None:
+    """The status names the core, and the kernel says that the sending thread is there."""
+    core = studio.stream("bars")["status"]["core"]
+    assert studio.stream("bars")["status"]["coreChosenBy"] == ("Chosen" if len(os.sched_getaffinity(0)) > 1 else "Cpuset")
+    processes = (each for each in Path("/proc").iterdir() if each.name.isdigit())
+    (sender,) = [each.name for each in processes if b'"stream": "studio/bars"' in read(each / "environ")]
+    assert os.sched_getaffinity(int(sender)) == {core}, node
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
+def tai_offset_s() -> int:
+    return round((time.clock_gettime_ns(time.CLOCK_TAI) - time.clock_gettime_ns(time.CLOCK_REALTIME)) / 1e9)
 
 
 def test_a_clip_and_its_sdp(studio: Studio, cluster: Cluster, way: Way, tmp_path: Path) -> None:
-    """Interlaced, from a file in a ConfigMap, described by `spillway sdp` and decoded by ffmpeg with nothing but that."""
+    """Interlaced, from a file in a ConfigMap, described by `spillway sdp` and decoded by ffmpeg with nothing but that.
+
+    It asks for a PTP clock, which no node of a test cluster has: it is sent all the same, and the condition says so.
+    """
     frame = os.urandom(PICTURE.frame_bytes)
     video = {**BARS, "interlaced": True, "file": "clip.raw", "volume": {"configMap": "clip"}}
     del video["pattern"]
-    manifest = stream("clip", way, source={"video": video}, nodeSelector=NODE1)
+    manifest = stream("clip", way, source={"video": video}, nodeSelector=NODE1, clock={"source": "PTP"})
     with files(studio, "clip", {"clip.raw": frame}), studio.running(manifest):
         wait_for("the SDP text", lambda: studio.stream("clip").get("status", {}).get("sdp"), 60)
         (tmp_path / "clip.sdp").write_text(sdp_by_command(cluster, "clip"), newline="")
         with at_node2(cluster, ffmpeg_words(tmp_path / "out", tmp_path / "clip.sdp"), tmp_path / "out") as receiver:
             _, *whole = receiver.frames(10, timeout_s=60)  # the first one may have been under way when ffmpeg came
             assert digests(whole) == {sha256(frame).digest()}
+        clock = wait_for("the clock's condition", lambda: condition(studio.stream("clip"), "ClockSynchronized"), 30)
+        assert (clock["status"], clock["reason"]) == ("False", "NoPtpClock" if tai_offset_s() else "NoTaiOffset")
 
 
 def test_two_legs_leave_through_two_queues(studio: Studio, cluster: Cluster, way: Way) -> None:
@@ -113,6 +141,7 @@ def test_two_legs_leave_through_two_queues(studio: Studio, cluster: Cluster, way
             wait_for("packets of both legs", lambda: min(seen.passed().values()) > 2000, 60)
             text = wait_for("the SDP text", lambda: studio.stream("twice").get("status", {}).get("sdp"), 30)
             devices = studio.claim("twice")["status"]["devices"]
+            check_legs(wait_for("counts of both legs", lambda: counted(studio.stream("twice")), 30))
         first, second = seen.passed().values()
     assert len({each["data"]["queue"] for each in devices}) == 2
     assert abs(first - second) <= 64, "a batch at most"
@@ -123,6 +152,21 @@ def test_two_legs_leave_through_two_queues(studio: Studio, cluster: Cluster, way
         f"m=video {other.port} RTP/AVP 96",
         "a=mid:secondary",
     ]
+
+
+def counted(found: Json) -> Json | None:
+    status: Json = found.get("status", {})
+    legs = status.get("legs", [])
+    return status if len(legs) == 2 and all(each["packets"] > 1000 for each in legs) else None
+
+
+def check_legs(status: Json) -> None:
+    first, second = status["legs"]
+    assert (
+        (first["interface"], first["queue"]) == (status["interface"], status["queue"]) != (second["interface"], second["queue"])
+    )
+    assert status["packets"] == first["packets"] + second["packets"]
+    assert first["bindMode"] == second["bindMode"] == "Copy"
 
 
 def test_a_wrong_clip_is_told(studio: Studio, way: Way) -> None:

@@ -199,6 +199,50 @@ def test_the_ring_is_what_the_node_says_it_is():
     assert (report.mac_address, report.next_hop_mac_address) == ("02:00:00:00:00:01", "02:00:00:00:00:02")
 
 
+TWICE = stream(
+    "twice",
+    source={
+        "video": {
+            "widthPixels": 640, "heightPixels": 360, "exactFrameRate": "25", "pattern": "Ramp",
+            "legs": [{"interface": "eth1", "flow": {"destinationAddress": "10.0.0.9", "destinationPort": 5006}}],
+        }
+    },
+)  # fmt: skip
+
+
+def both_legs(first, second):
+    """The claim of a stream that goes out twice, and what its node says of each path; None: nothing yet."""
+    held = claim(TWICE, device=AT, pods=("p",))
+    places = [{"driver": "tx-queue.spillway.dev", "pool": "n1", "device": f"eth1-tx{queue}"} for queue in (1, 2)]
+    results = [{"request": name, **place} for name, place in zip(("ring", "leg"), places, strict=True)]
+    held["status"]["allocation"] = {"devices": {"results": results}}
+    words = zip(places, (first, second), strict=True)
+    held["status"]["devices"] = [{**place, **word} for place, word in words if word is not None]
+    return held
+
+
+def test_each_leg_has_its_counts_and_the_stream_has_all():
+    report = told(TWICE, both_legs(said(), said(queue=2, packets=900, bytes=1260000, late=1, packetsPerSecond=5)))
+    assert (report.queue, report.packets, report.bytes, report.late_packets) == (1, 1900, 2660000, 4)
+    assert report.packets_per_second == 340005
+    assert [(each.queue, each.packets, each.late_packets) for each in report.legs] == [(1, 1000, 3), (2, 900, 1)]
+    wire = encode_stream_report(report)
+    assert problems_of(STATUS, wire, "status") == ()
+    assert decode_stream_report(wire) == report
+    later = told(TWICE, both_legs(said(), said(queue=2, packets=901)))
+    assert without_counts(later) == without_counts(report)
+    assert without_counts(told(TWICE, both_legs(said(), said(queue=2, bindMode="ZeroCopy")))) != without_counts(report)
+
+
+def test_a_leg_that_is_not_told_of_yet_is_left_out():
+    report = told(TWICE, both_legs(said(), None))
+    assert ([each.queue for each in report.legs], report.packets) == ([1], 1000)
+
+
+def test_a_stream_that_goes_out_once_has_no_legs():
+    assert told(held=claim(CAM, device=AT, pods=("p",), said=said())).legs == ()
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
