@@ -61,7 +61,7 @@ if [ "$taps" = True ]; then
   for end in cable card far; do
     echo 1 >"/proc/sys/net/ipv6/conf/$end/disable_ipv6"
     [ "$end" = cable ] || ip link set "$end" master cable
-    ip link set "$end" up
+    ip link set "$end" up mtu 9000
   done
 fi
 exec nice -n 19 chroot "$tree" "$@"
