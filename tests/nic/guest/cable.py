@@ -149,13 +149,21 @@ def lay_cable(driver: str) -> Cable:
         quiet(far)
         run("ip", "address", "add", f"{FAR_ADDRESS}/24", "dev", far)
         run("ip", "link", "set", far, "up")
+    set_up_card(card)
+    cable = Cable(driver, card, far, far_net)
+    cable.wait_for_carrier()
+    return cable
+
+
+def set_up_card(card: str) -> None:
+    """Give the card its name, which it may have lost with its driver, its address and its neighbour."""
+    (found,) = [each.name for each in NET.iterdir() if (each / "address").read_text().strip() == CARD_MAC]
+    if found != card:
+        run("ip", "link", "set", found, "name", card)
     quiet(card)
     run("ip", "address", "add", f"{CARD_ADDRESS}/24", "dev", card)
     run("ip", "link", "set", card, "up")
     run("ip", "neighbour", "replace", FAR_ADDRESS, "lladdr", FAR_MAC, "dev", card, "nud", "permanent")
-    cable = Cable(driver, card, far, far_net)
-    cable.wait_for_carrier()
-    return cable
 
 
 def quiet(ifname: str) -> None:

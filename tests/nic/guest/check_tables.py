@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 
+from spillway_dataplane.dra.near import interrupt_cpus, numa_cpus, observe_ptp
 from spillway_dataplane.kernel.cards import observe_card, received_packets
-from spillway_dataplane.kernel.ethtool import features
+from spillway_dataplane.kernel.ethtool import features, ptp_index
 from spillway_dataplane.kernel.steering import rss_contexts, rss_table
 from tests.nic.guest.cable import Cable
+
+WITH_CLOCK = ("igb",)
 
 
 def shown_by_ethtool(cable: Cable) -> tuple[int, ...]:
@@ -47,3 +51,18 @@ def test_a_queue_counts_what_comes_to_it(cable: Cable, queue: int) -> None:
     assert listener.numbers(200) == list(range(200))
     counted = [(received_packets(cable.ifname, each) or 0) - (was or 0) for each, was in enumerate(before)]
     assert counted == [200 if each == queue else 0 for each in range(4)]
+
+
+def test_a_card_s_ptp_clock_is_ethtools(cable: Cable) -> None:
+    """Also that there is none."""
+    said = re.search(r"^(?:PTP Hardware Clock|Hardware timestamp provider index): (\S+)", cable.ethtool("-T"), re.MULTILINE)
+    own = ptp_index(cable.ifname)
+    assert own == (int(said[1]) if said and said[1].isdigit() else None)
+    assert (own in {each.index for each in observe_ptp()}) is (cable.driver in WITH_CLOCK)
+
+
+def test_a_card_s_interrupts_go_to_cores_of_this_machine(cable: Cable) -> None:
+    cores = frozenset(range(os.cpu_count() or 1))
+    assert interrupt_cpus(cable.ifname)
+    assert interrupt_cpus(cable.ifname) <= cores
+    assert numa_cpus(cable.ifname) in (frozenset(), cores), "the guest has one node"
