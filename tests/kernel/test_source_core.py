@@ -14,6 +14,7 @@ from tests.kernel.source_lab import SourceProcess, open_ring, source, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.cores import choice_text
+from spillway_stream.source.core import idle_over
 from spillway_stream.video.formats import PictureFormat, pixel_group
 
 HALF = PictureFormat(640, 270, pixel_group("YCbCr-4:2:2", 10))  # a batch each half millisecond: a third of a core
@@ -101,10 +102,11 @@ def wait_for_cores(keeper: RingKeeper, cores: set[int], timeout_s: float) -> Non
         time.sleep(0.1)
 
 
+@pytest.mark.long  # nothing else may run: a core that other tests keep busy is rightly no better than a shared one
 def test_two_sources_that_start_together_part(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
     """Both want a core and see the same idle ones at the same moment; within seconds each has its own, and keeps it."""
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.fail("this needs two cores")
+    assert len(os.sched_getaffinity(0)) > 1, "this needs two cores"
+    assert min(idle_over(1).values()) > 0.8, "this needs two cores that nothing else runs on"
     rings = [open_ring(keeper, tmp_path), open_ring(keeper, tmp_path, 2, name="cam2")]
     content = video(HALF, "50", pattern="ColorBars")
     with source(tmp_path, rings[:1], content) as one, source(tmp_path, rings[1:], content) as other:
