@@ -13,7 +13,7 @@ from spillway_dataplane.dra.claims import RingRecord
 
 @dataclass(frozen=True, slots=True)
 class PtpClock:
-    """One entry of /sys/class/ptp. name: the driver's word for it, as `igb`'s or `KVM virtual PTP`.
+    """One entry of /sys/class/ptp. name: the driver's word for it, as `mlx5_ptp`, a MAC address, or `KVM virtual PTP`.
 
     hardware: a piece of hardware stands behind it; a virtual machine's clock that shows the host's time has none.
     """
