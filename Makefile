@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 CLUSTER := $(PYTHON) -m tests.cluster
 # These tests mostly wait, each in namespaces of its own; the tests of one file may share something.
-SPREAD := -n 3 --dist loadfile
+SPREAD := -n 4 --dist loadfile
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh tests/nic/*.sh)
 NODES ?= 2
 .DEFAULT_GOAL := help

@@ -94,11 +94,14 @@ def check_status(studio: Studio, cluster: Cluster) -> None:
 
 def check_core(studio: Studio, node: str) -> None:
     """The status names the core, and the kernel says that the sending thread is there."""
-    core = studio.stream("bars")["status"]["core"]
     assert studio.stream("bars")["status"]["coreChosenBy"] == ("Chosen" if len(os.sched_getaffinity(0)) > 1 else "Cpuset")
     processes = (each for each in Path("/proc").iterdir() if each.name.isdigit())
     (sender,) = [each.name for each in processes if b'"stream": "studio/bars"' in read(each / "environ")]
-    assert os.sched_getaffinity(int(sender)) == {core}, node
+
+    def agree() -> bool:  # it may have moved since the last report
+        return os.sched_getaffinity(int(sender)) == {studio.stream("bars")["status"]["core"]}
+
+    wait_for(f"the status of {node} naming the sender's core", agree, 50)
 
 
 def read(path: Path) -> bytes:
