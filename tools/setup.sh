@@ -11,7 +11,8 @@ packages=(
   buildah skopeo mmdebstrap gcc libc6-dev              # images without a registry
   python3-dev libxdp-dev                               # what the ring library is compiled with, beside gcc
   procps kmod                                          # sysctl, ps, modprobe
-  bpftool tcpdump hping3 iputils-ping libpcap0.8       # other people's tools that tests use
+  bpftool tcpdump tshark hping3 iputils-ping           # other people's tools that tests use
+  libpcap0.8                                           # ... and the library beneath some of them
   nftables xdp-tools                                   # ... and that benches compare with
   gstreamer1.0-tools gstreamer1.0-plugins-base         # receivers of video (udpsrc, rtpvrawdepay; interlaced: ffmpeg)
   gstreamer1.0-plugins-good ffmpeg
