@@ -116,6 +116,7 @@ int spw_shake_hands(struct handshake *shake, struct spw_error *error);
 int spw_check_offer(const struct spw_offer *offer, struct spw_error *error);
 int spw_receive(int connection, uint8_t *message, size_t room, int *fds, int *fd_count);
 bool spw_taken_away(const uint8_t *message, int length, struct spw_error *error);
+bool spw_keeps_size(int fd, uint64_t bytes);
 void spw_close_all(int *fds, int count);
 
 /* rings.c */
@@ -154,7 +155,6 @@ void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits);
 void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns);
 
 /* ring.c */
-bool spw_keeps_size(int fd, uint64_t bytes);
 /* spw_close in two steps, for who still looks at the frames */
 void spw_shut(struct spw_ring *ring);
 void spw_free(struct spw_ring *ring);

@@ -1,9 +1,11 @@
 /* From a path to a ring's descriptors: connect, HELLO, perhaps WAIT, then RING or REFUSED. No step can block for longer than
  * a slice, so that signals, the time limit and the end of the program are seen whatever the server does. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,6 +21,13 @@ void spw_close_all(int *fds, int count) {
     if (fds[i] >= 0) close(fds[i]);
     fds[i] = -1;
   }
+}
+
+/* Whether memory has that size and can never lose it: reading what somebody cut off would kill the process. */
+bool spw_keeps_size(int fd, uint64_t bytes) {
+  struct stat found;
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &found) == 0 && (uint64_t)found.st_size >= bytes;
 }
 
 /* One message and the descriptors with it, surplus ones closed. Returns its length, 0 at the end, -1 with errno. */

@@ -1,23 +1,14 @@
 /* Open and close a ring, and say what it is. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core.h"
 
 #define CLOSE_NS SECOND_NS
 #define SLICE_NS (20 * MILLISECOND_NS)
-
-/* Whether memory has that size and can never lose it: reading what somebody cut off would kill the process. */
-bool spw_keeps_size(int fd, uint64_t bytes) {
-  struct stat found;
-  int seals = fcntl(fd, F_GET_SEALS);
-  return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &found) == 0 && (uint64_t)found.st_size >= bytes;
-}
 
 static int map_frames(struct spw_ring *ring, struct spw_error *error) {
   if (!spw_keeps_size(ring->umem_fd, ring->offer.umem_bytes))
