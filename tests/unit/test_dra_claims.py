@@ -19,7 +19,8 @@ from spillway_dataplane.dra.cdi import device_id, encode_cdi
 from spillway_dataplane.dra.checkpoint import Checkpoints, decode_record, encode_record
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, read_claim
 from spillway_dataplane.dra.grants import Grants
-from spillway_dataplane.dra.report import CONNECT_S, dated, decode_conditions, encode_report, report_claim, report_failure
+from spillway_dataplane.dra.report import CONNECT_S, dated, report_claim, report_failure
+from spillway_dataplane.dra.report_wire import decode_conditions, encode_report
 from spillway_dataplane.dra.surroundings import NOTHING_NEAR, PtpClock
 from spillway_dataplane.stream.model import RingCounters, RingPeaks, RingState, RingStatus
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from spillway_crds.encode import without_empty
 from spillway_crds.errors import SpillwayError
 from spillway_crds.streams import BindMode
 from spillway_dataplane.dra.cdi import INSIDE, SOCKET
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord
-from spillway_dataplane.dra.names import QUEUE_DRIVER, RESOURCE_API
 from spillway_dataplane.dra.surroundings import PtpClock
 from spillway_dataplane.stream.model import RingState, RingStatus
 from spillway_stream.clocks import ClockCode, measured_text, word_of
@@ -214,39 +212,6 @@ def _counts(status: RingStatus) -> dict[str, int]:
     }
 
 
-def encode_report(report: Report) -> dict[str, Any]:
-    """The body of the claim's status to apply. The uid goes along: a successor of the same name is never written to."""
-    ref = report.ref
-    return {
-        "apiVersion": RESOURCE_API,
-        "kind": "ResourceClaim",
-        "metadata": {"name": ref.name, "namespace": ref.namespace, "uid": ref.uid},
-        "status": {"devices": [_encode_device(each) for each in report.devices]},
-    }
-
-
-def _encode_device(device: DeviceReport) -> dict[str, Any]:
-    network = without_empty({"interfaceName": device.interface, "hardwareAddress": device.mac})
-    return {
-        "driver": QUEUE_DRIVER,
-        "pool": device.pool,
-        "device": device.device,
-        "conditions": [_encode_condition(each) for each in device.conditions],
-        "data": {**device.facts, **device.counts},
-        **({"networkData": network} if network else {}),
-    }
-
-
-def _encode_condition(condition: Condition) -> dict[str, Any]:
-    return {
-        "type": condition.type,
-        "status": "True" if condition.met else "False",
-        "reason": condition.reason,
-        "message": f"{condition.message}; {condition.measured}" if condition.measured else condition.message,
-        "lastTransitionTime": condition.since,
-    }
-
-
 def dated(report: Report, before: Mapping[tuple[str, str], Condition], now: str) -> Report:
     """Give every condition the time when it last changed between met and not met.
 
@@ -264,15 +229,3 @@ def dated(report: Report, before: Mapping[tuple[str, str], Condition], now: str)
 def conditions_of(report: Report) -> dict[tuple[str, str], Condition]:
     """A report's conditions by (device, type)."""
     return {(device.device, each.type): each for device in report.devices for each in device.conditions}
-
-
-def decode_conditions(raw: Mapping[str, Any]) -> dict[tuple[str, str], Condition]:
-    """Read back what an earlier process told of our devices in a claim, leniently: it is only about dates."""
-    devices = [each for each in (raw.get("status") or {}).get("devices") or () if each.get("driver") == QUEUE_DRIVER]
-    return {
-        (device.get("device", ""), each.get("type", "")): Condition(
-            each.get("type", ""), each.get("status") == "True", each.get("reason", ""), "", each.get("lastTransitionTime", "")
-        )
-        for device in devices
-        for each in device.get("conditions") or ()
-    }

@@ -18,7 +18,8 @@ from spillway_dataplane.apicalls import CONFLICT, NOT_FOUND, ApiRefused, Raw
 from spillway_dataplane.dra.claims import ClaimRef
 from spillway_dataplane.dra.names import FIELD_MANAGER, claim_path
 from spillway_dataplane.dra.ports import Api, MakeApi
-from spillway_dataplane.dra.report import Condition, Report, conditions_of, dated, decode_conditions, encode_report
+from spillway_dataplane.dra.report import Condition, Report, conditions_of, dated
+from spillway_dataplane.dra.report_wire import decode_conditions, encode_report
 from spillway_dataplane.watching import Backoff
 
 LOG = logging.getLogger(__name__)
