@@ -2,7 +2,7 @@
 
     python -m tests.chart_values        print the table
 
-A comment `# -- text` belongs to the key below it. A default is shown as one line of JSON.
+A comment `# -- text`, with the comment lines that follow it, belongs to the key below it. A default is shown as one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import yaml
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "spillway"
 KEY = re.compile(r"^( *)([A-Za-z]+):")
-COMMENT = re.compile(r"^ *# -- (.+)$")
+COMMENT = re.compile(r"^ *# (-- )?(.+)$")
 HEADER = ("| value | default | meaning |", "|---|---|---|")
 
 
@@ -46,7 +46,7 @@ def documented() -> Iterator[Value]:
     values, path, meaning = defaults(), [], ""
     for line in (CHART / "values.yaml").read_text().splitlines():
         if comment := COMMENT.match(line):
-            meaning = comment[1]
+            meaning = comment[2] if comment[1] else meaning and f"{meaning} {comment[2]}"
         elif key := KEY.match(line):
             path = [*path[: len(key[1]) // 2], key[2]]
             if meaning:

@@ -74,6 +74,12 @@ def test_install_page_holds_the_table_of_values() -> None:
     assert table() in (REPOSITORY / "docs" / "install.md").read_text()
 
 
+def test_the_table_has_every_line_of_a_comment() -> None:
+    lines = (CHART / "values.yaml").read_text().partition("\n\n")[2].splitlines()
+    said = [line.strip(" #").removeprefix("-- ") for line in lines if line.lstrip().startswith("#")]
+    assert [each for each in said if each not in table()] == []
+
+
 def test_failsafe_flows_are_the_kernels() -> None:
     """Neighbour discovery is always in force and no value; all others are the default, and what the schema allows."""
     flows = [flow.name for flow in failsafe.flows() if flow is not failsafe.NEIGHBOUR_DISCOVERY]
