@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -165,8 +164,3 @@ def run_case(case: Case, count: int, ifindex: int) -> int:
             queues = QUEUES if ifindex else 1
             ready.compare(switches, case.peers, arrivals_for(case, share, queues=queues, seed=number))
     return share * len(case.switches)
-
-
-def device_index(ifname: str) -> int:
-    """Return a device's index in the present network namespace."""
-    return socket.if_nametoindex(ifname)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from spillway_crds.errors import SpillwayError
-from spillway_dataplane.filter.program import FilterUnit, ProgramSpec
+from spillway_dataplane.filter.program import ProgramSpec
 
 Attempt = Callable[[ProgramSpec], SpillwayError | None]
 
@@ -40,8 +40,3 @@ def find_culprits(
 def only(spec: ProgramSpec, uids: set[str]) -> ProgramSpec:
     """Return the program of some of its filters, in the same order."""
     return replace(spec, filters=tuple(unit for unit in spec.filters if unit.uid in uids))
-
-
-def names_of(units: tuple[FilterUnit, ...]) -> str:
-    """Name filters for a message."""
-    return ", ".join(unit.name for unit in units) or "no filter"

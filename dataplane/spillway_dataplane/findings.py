@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spillway_crds.errors import SpillwayError, Transient
+from spillway_crds.errors import SpillwayError
 
 
 class Reason(StrEnum):
@@ -42,8 +42,3 @@ class Finding:
 def from_error(error: SpillwayError, *, ifname: str = "", uid: str = "") -> Finding:
     """Turn an error into what is reported: its class name is the reason."""
     return Finding(Reason(error.reason), str(error), ifname, uid)
-
-
-def may_pass_by_itself(error: SpillwayError) -> bool:
-    """Whether trying the same again can succeed although nothing that we see has changed."""
-    return isinstance(error, Transient)

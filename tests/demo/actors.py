@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ FLOOD_RATE_PPS, FLOOD_MAX_S = 60_000, 120
 ANSWER_BYTES = 1372  # of UDP payload: an amplified answer fills the MTU
 SOURCES = 500
 TAIL_OFFSET = 1480 // 8  # where the second fragment of a larger answer begins
-Callers = Mapping[str, Mapping[str, int]]
 
 
 class Lines:

@@ -129,10 +129,6 @@ class Studio:
     def wait_said(self, name: str, key: str, timeout_s: float = UP_S, namespace: str = "studio") -> Json:
         return dict(wait_for(f"{name}: {key}", lambda: self.said(name, key, namespace), timeout_s))
 
-    def driver_log(self, node: str) -> str:
-        pod = self.product.dataplane_pod(node)
-        return self.product.kubectl("-n", NAMESPACE, "logs", pod, "-c", "streams", "--tail=60")
-
     @contextmanager
     def running(self, *manifests: Json) -> Iterator[None]:
         """Make pods, claims and streams, and delete them at the end."""

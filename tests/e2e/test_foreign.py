@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.product import Json, Product, condition, flood_filter, rule, wait_for
+from tests.e2e.product import Product, flood_filter, rule, wait_for
 
 IFNAME = "eth0"
 FILTER = flood_filter("edge", [rule("flood", protocol="UDP", destinationPorts=["40021"])])
@@ -45,13 +45,6 @@ def attach_foreign(cluster: Cluster) -> int:
 
 def remove_foreign(cluster: Cluster) -> None:
     cluster.node(1).run(["xdp-filter", "unload", IFNAME])
-
-
-def interface_condition(product: Product, kind: str) -> Json:
-    for interface in product.node_dataplane("node1")["status"]["interfaces"]:
-        if interface["name"] == IFNAME:
-            return condition({"status": interface}, kind)
-    return {}
 
 
 def failure(product: Product) -> str:

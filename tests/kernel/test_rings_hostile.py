@@ -30,7 +30,6 @@ from spillway_stream.pages import REPORT_BYTES, LinkState
 from spillway_stream.wire import HEAD, MAGIC, VERSION, MessageType, encode_hello
 
 SEED = 20261123
-ENDS = (b"", errno.ECONNRESET)
 
 
 @pytest.fixture

@@ -29,10 +29,7 @@ from spillway_dataplane.kernel.objects import Fd, LinkInfo, MapInfo, ProgInfo, R
 
 PROG_TYPE_XDP = 6
 ATTACH_TYPE_XDP = 37  # enum bpf_attach_type, BPF_XDP: what a link wants; programs are loaded with 0, as bcc does
-LINK_TYPE_XDP = 6
-MAP_HASH, MAP_ARRAY, MAP_PROG_ARRAY, MAP_PERCPU_ARRAY, MAP_LPM_TRIE = 1, 2, 3, 6, 11
-PERCPU_MAPS = frozenset({5, MAP_PERCPU_ARRAY, 10})  # PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
-MAP_NO_PREALLOC = 1
+PERCPU_MAPS = frozenset({5, 6, 10})  # enum bpf_map_type: PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
 XDP_HAS_FRAGS = 1 << 5  # else the kernel refuses the program on a large MTU
 XDP_SKB_MODE, XDP_DRV_MODE = 1 << 1, 1 << 2
 LINK_REPLACE = 1 << 2  # BPF_F_REPLACE
@@ -131,7 +128,7 @@ def prog_info(prog: Fd) -> ProgInfo:
 
 
 def link_info(link: Fd) -> LinkInfo:
-    """Read a link's identity and what it holds. ifindex is only meaningful for type LINK_TYPE_XDP."""
+    """Read a link's identity and what it holds. ifindex means something for a link of XDP only."""
     info = LinkInfoHead()
     _fill(link, info)
     return LinkInfo(info.id, info.type, info.prog_id, info.xdp_ifindex)

@@ -14,8 +14,6 @@ from spillway_dataplane.kernel.libbpf import test_run as run_one
 from spillway_dataplane.kernel.mirrors import TestRunOpts, XdpMd
 from spillway_dataplane.kernel.objects import Fd, RunResult
 
-MIN_FRAME_BYTES = 14  # the kernel refuses to run XDP on less than an Ethernet header
-
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
