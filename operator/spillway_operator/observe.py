@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from spillway_operator.apiserver import API_SERVER_SLICES, CLUSTER_INFO, ApiServer, Kind
+from spillway_operator.pods import MAX_MESSAGE_CHARS, pod_trouble
 from spillway_operator.wire import Raw
 
-FINE_REASONS = {"ContainerCreating", "PodInitializing", "Completed"}
 MAX_NODES = 3  # whose pods are looked at one by one: in a large cluster not all pods are listed for a few that do not run
-MAX_MESSAGE_CHARS = 300
 
 
 async def observe_api_servers(api: ApiServer) -> tuple[list[Raw], Raw | None]:
@@ -83,24 +81,3 @@ def _summary(pods: Iterable[Raw]) -> str:
     name, text = found[0]
     more = f" (and {len(found) - 1} more pods)" if len(found) > 1 else ""
     return f"pod {name}: {text}{more}"
-
-
-def pod_trouble(pod: Raw) -> str:
-    """Why a pod cannot run, as its own status says; empty if it runs or is merely starting."""
-    status = pod.get("status") or {}
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _text(condition)
-    return next((_text(waiting) for waiting in _waiting(status)), "")
-
-
-def _waiting(status: Raw) -> Iterator[Any]:
-    containers = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-    for container in containers:
-        waiting = (container.get("state") or {}).get("waiting")
-        if waiting and waiting.get("reason") and waiting["reason"] not in FINE_REASONS:
-            yield waiting
-
-
-def _text(said: Raw) -> str:
-    return f"{said.get('reason', '')}: {said.get('message', '')}".rstrip(": ")[:MAX_MESSAGE_CHARS]

@@ -17,7 +17,7 @@ from spillway_crds.encode import without_empty
 from spillway_crds.filters import NodeSelector
 from spillway_crds.streams import FileVolume, PcapSource, VideoSource
 from spillway_crds.streams_wire import STREAM_KIND
-from spillway_operator.observe import pod_trouble
+from spillway_operator.pods import pod_trouble
 from spillway_operator.stream_plan import ClaimPlan, Step
 from spillway_operator.stream_sights import PodSight, StreamSight
 from spillway_operator.stream_wire import Raw, rings_of

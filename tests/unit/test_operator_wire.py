@@ -15,8 +15,8 @@ from spillway_crds.orders import NodeOrder, NodeState
 from spillway_crds.orders_wire import order_hash
 from spillway_operator.config import Config, Failsafe, decode_config, read_config
 from spillway_operator.config_part import Share
-from spillway_operator.observe import pod_trouble
 from spillway_operator.peers import plan_peers
+from spillway_operator.pods import pod_trouble
 from spillway_operator.sights import DataplaneSight, NodeSight
 from spillway_operator.uninstall import progress_of
 from spillway_operator.wire import dataplane_body, reduce_dataplane, reduce_filter, reduce_node
