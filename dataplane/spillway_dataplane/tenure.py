@@ -1,7 +1,8 @@
 """The loop of the one agent that acts on a node, from taking the lock to giving it away.
 
 First the node becomes what its disk says, then the API is asked. Every wake-up leads to a whole look at the node, so that no
-change is missed: what does not wake us (the end of somebody else's bpf_link, for one) is seen at the next counter report.
+change is missed: what does not wake us (the end of somebody else's bpf_link, for one) is seen LOOK_EVERY_S later at most. So
+often counters are read, for the metrics; in a large cluster they are reported less often.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from spillway_dataplane.report import next_counts_at, without_counts
 from spillway_dataplane.source import Inbox, Source, Stop, Wakeup
 
 LOG = logging.getLogger(__name__)
+LOOK_EVERY_S = 5.0
 BEAT_S = 10.0  # the loop shows at least so often that it lives
 RESTORE_S = 20.0  # how long the compiler, after a lost cache, may keep the API waiting
 GOODBYE_S = 2.0
@@ -59,9 +61,10 @@ class Tenure:
         self._kernel, self._conductor, self._builder, self._source, self._inbox = kernel, conductor, builder, source, inbox
         self._tell, self._wanted_by_another = tell, wanted_by_another
         self._pulse = Pulse()
-        self._status: NodeStatus | None = None
+        self._seen: NodeStatus | None = None
+        self._reported: NodeStatus | None = None
         self._settled_at = 0.0
-        self._changed_at = self._counted_at = time.monotonic()
+        self._changed_at = self._counted_at = self._looked_at = time.monotonic()
         self._again_at = 0.0
         self._building_since = 0.0
 
@@ -75,7 +78,7 @@ class Tenure:
             try:
                 return self._loop()
             finally:
-                self._turn(time.monotonic(), counts=True)
+                self._turn(time.monotonic(), look=True, counts=True)
                 self._source.stop(GOODBYE_S)
         finally:
             self._builder.stop()
@@ -83,11 +86,11 @@ class Tenure:
     def _restore(self) -> bool:
         """Converge on what the disk says. Returns whether it is time to stop already."""
         deadline = time.monotonic() + RESTORE_S
-        self._turn(time.monotonic(), counts=True)
+        self._turn(time.monotonic(), look=True, counts=True)
         while not self._conductor.settled and time.monotonic() < deadline:
             if self._take(self._wait(until=deadline)):
                 return True
-            self._turn(time.monotonic(), counts=False)
+            self._turn(time.monotonic(), look=False, counts=False)
         self._pulse = replace(self._pulse, restored=True)
         self._say()
         LOG.info("the last order is in force" if self._conductor.memory.order is not None else "there is no order yet")
@@ -103,8 +106,9 @@ class Tenure:
                 return False
             now = time.monotonic()
             counts = now >= self._counts_at()
-            if wakeups or counts or now >= self._next_at():
-                self._turn(now, counts=counts)
+            look = counts or now >= self._looked_at + LOOK_EVERY_S
+            if wakeups or look or now >= self._next_at():
+                self._turn(now, look=look, counts=counts)
                 self._say()
             else:
                 self._beat()
@@ -118,12 +122,17 @@ class Tenure:
                 LOG.exception("a wake-up cannot be used: %s", type(wakeup).__name__)
         return any(isinstance(each, Stop) for each in wakeups)
 
-    def _turn(self, now: float, *, counts: bool) -> None:
-        """Settle and report. A mistake of ours ends neither the loop nor what runs: it is logged and tried again."""
+    def _turn(self, now: float, *, look: bool, counts: bool) -> None:
+        """Settle and report. A mistake of ours ends neither the loop nor what runs: it is logged and tried again.
+
+        look: read the counters. counts: they are due to be reported.
+        """
         self._again_at = 0.0
         try:
-            if counts:
+            if look:
                 self._conductor.read_counts()
+                self._looked_at = now
+            if counts:
                 self._counted_at = now
             self._conductor.settle(now)
             if self._conductor.settled:
@@ -139,14 +148,15 @@ class Tenure:
     def _report(self, now: float, *, counts: bool) -> None:
         if self._still_compiling(now):
             return
-        status = self._conductor.status(self._status, utc_now())
+        status = self._conductor.status(self._reported, utc_now())
         if status is None:
             return
-        changed = self._status is None or without_counts(status) != without_counts(self._status)
+        self._seen = status
+        changed = self._reported is None or without_counts(status) != without_counts(self._reported)
         if changed:
             self._changed_at = now
-        if (changed or counts) and status != self._status:
-            self._status = status
+        if (changed or counts) and status != self._reported:
+            self._reported = status
             self._source.report(status)
 
     def _still_compiling(self, now: float) -> bool:
@@ -167,7 +177,7 @@ class Tenure:
 
     def _next_at(self) -> float:
         retry_at = self._conductor.foreman.refusals.next_at(time.monotonic())
-        return min(each for each in (self._counts_at(), retry_at, self._again_at) if each)
+        return min(each for each in (self._counts_at(), self._looked_at + LOOK_EVERY_S, retry_at, self._again_at) if each)
 
     def _wait(self, *, until: float) -> list[Wakeup]:
         """Wait for a wake-up, or for the time; return all that wait."""
@@ -191,7 +201,7 @@ class Tenure:
     def _snapshot(self) -> Snapshot:
         foreman = self._conductor.foreman
         return Snapshot(
-            filters=self._status.filters if self._status is not None else (),
+            filters=self._seen.filters if self._seen is not None else (),
             interfaces=self._interface_counts(),
             settled_at=self._settled_at,
             errors=foreman.errors,
