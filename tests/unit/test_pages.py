@@ -13,6 +13,7 @@ from tests.chart_values import defaults
 from tests.pages import REPOSITORY, anchors, fences, links, pages, words
 
 from spillway_crds.filters import FilterContent, Fragments, Mode, Rule, RuleAction
+from spillway_crds.schema.crds import KINDS
 from spillway_crds.streams_wire import PARAMETERS_KIND, decode_parameters
 from spillway_dataplane.cli.main import COMMANDS
 from spillway_dataplane.cli.manifests import load, load_text
@@ -77,6 +78,21 @@ def test_commands_in_pages_are_there(page: Path) -> None:
     said = [*words(page), *(line for _, text in fences(page, "console") for line in text.splitlines())]
     assert {name for line in said for name in MAKE.findall(line)} <= TARGETS
     assert {name for line in said for name in SPILLWAY.findall(line)} <= set(COMMANDS)
+
+
+TABLES = [
+    pytest.param(*found, id=f"{short(page)}: {found[0]}{found[1]}")
+    for page in pages()
+    for _, text in fences(page, "console")
+    for found in re.findall(r"^\$ kubectl get (\w+)(.*)\n(NAME .*)$", text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("short_name", "options", "header"), TABLES)
+def test_tables_in_pages_have_the_columns_that_are_printed(short_name: str, options: str, header: str) -> None:
+    (kind,) = (each for each in KINDS if each.short == short_name)
+    printed = [each.name.upper() for each in kind.columns if not each.wide or "wide" in options]
+    assert header.split() == ["NAME", *printed]
 
 
 def test_every_command_has_its_section() -> None:

@@ -49,7 +49,8 @@ def _rows(record: Record, prefix: str) -> Iterator[tuple[str, str, str]]:
 def _text(field: Field) -> str:
     """A field's description and its laws; those of a list's items with it, since an item has no row of its own."""
     laws = [*field.laws, *(field.item.laws if isinstance(field, Many) else ())]
-    refused = f" Refused: {'; '.join(law.message for law in laws)}." if laws else ""
+    messages = dict.fromkeys(law.message for law in laws)  # one law a field of several may say the same
+    refused = f" Refused: {'; '.join(messages)}." if laws else ""
     return field.description + refused
 
 

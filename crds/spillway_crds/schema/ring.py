@@ -82,8 +82,8 @@ PACING = Record(
 )
 
 RING = Record(
-    description="Sizes of the ring. Its memory is twice descriptors x frameBytes, where that is above 4096 twice descriptors x"
-    " 4096. Omitted: the defaults.",
+    description="Sizes of the ring. Its memory is 2 x descriptors x frameBytes, of which no more than 4096 counts: 16 MiB for the"
+    " defaults. Omitted: the defaults. Example: {frameBytes: 4096, batch: 16}.",
     fields={
         "descriptors": Whole(
             description="Slots of the transmit ring, a power of two. Default 4096.",

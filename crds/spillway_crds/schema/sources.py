@@ -76,7 +76,8 @@ VIDEO = Record(
         ),
         "interlaced": Flag(description="Send each frame as two fields. Default false.", default=False),
         "pattern": Text(
-            description="A picture that the source makes: ColorBars; Ramp, which moves; FrameCounter, with each frame's number.",
+            description="A picture that the source makes: ColorBars; Ramp, which moves; FrameCounter, with each frame's number."
+            " Example: ColorBars.",
             choices=PATTERNS,
         ),
         "file": _file("A raw file of packed frames in the volume, as they stand in RTP. Example: clip.raw."),
@@ -84,7 +85,8 @@ VIDEO = Record(
         "loop": Flag(description="Begin the file again at its end. Default true.", default=True),
         "payloadType": Whole(description="RTP's payload type. Default 96.", minimum=96, maximum=127, default=96),
         "legs": Many(
-            description="The second path, for SMPTE ST 2022-7: the same packets leave there too, from the same node.",
+            description="The second path, for SMPTE ST 2022-7: the same packets leave there too, from the same node. Example:"
+            " [{interface: eth2, flow: {destinationAddress: 239.20.0.1, destinationPort: 5004}}].",
             item=LEG,
             most=1,
         ),
@@ -97,7 +99,7 @@ PCAP = Record(
     description="Replay a capture: whole frames as they are, at its own pace or at `pacing`. Example: {file: flood.pcap, volume:"
     " {configMap: captures}}.",
     fields={
-        "file": _file("A pcap file in the volume. Example: flood.pcap."),
+        "file": _file("A pcap or pcapng file in the volume. Example: flood.pcap."),
         "volume": VOLUME,
         "loop": Flag(description="Begin again at its end. Default false.", default=False),
         "speed": Text(
@@ -111,7 +113,8 @@ PCAP = Record(
 )
 
 CLOCK = Record(
-    description="What frames of video are aligned to, and which clock an application's pod is given. Omitted: the system's.",
+    description="What frames of video are aligned to, and which clock an application's pod is given. Omitted: the system's."
+    " Example: {source: PTP}.",
     fields={
         "source": CLOCK_SOURCE,
         "ptpDomain": Whole(description="Domain of source PTP, for the SDP. Default 127.", minimum=0, maximum=127, default=127),
