@@ -24,6 +24,7 @@ from spillway_dataplane.cli.exits import Exit
 from spillway_dataplane.kernel import libbpf
 
 PATIENCE_S = 30.0
+EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULE = [sys.executable, "-m", "spillway_dataplane.cli"]
 FILTER: dict[str, Any] = {
     "apiVersion": "spillway.dev/v1alpha1",
@@ -303,12 +304,23 @@ def test_hold_stays_gives_way_to_an_agent_and_ends_when_told(machine):
         holder.communicate()
 
 
-def test_check_compiles_and_asks_the_verifier_without_attaching(machine):
-    machine.write("dns.json", FILTER)
-    words = [*MODULE, "check", "--compile", "-o", "json", str(machine.folder)]
+def compiled(machine: Machine, folder: Path) -> list[dict[str, Any]]:
+    words = [*MODULE, "check", "--compile", "-o", "json", str(folder)]
     environment = {**os.environ, "SPILLWAY_BPFFS": str(machine.pair.bpffs)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == Exit.OK, done.stdout
-    (program,) = json.loads(done.stdout)["programs"]
+    return list(json.loads(done.stdout)["programs"])
+
+
+def test_check_compiles_and_asks_the_verifier_without_attaching(machine):
+    machine.write("dns.json", FILTER)
+    (program,) = compiled(machine, machine.folder)
     assert program["instructions"] > 100 and "refusal" not in program
     assert hook(machine)["state"] == "none"
+
+
+def test_every_example_passes_the_verifier(machine):
+    """Together on each interface that they name, as a node with all of them would run them."""
+    programs = compiled(machine, EXAMPLES)
+    assert {each["instructions"] > 0 for each in programs} == {True}
+    assert len({name for each in programs for name in each["filters"]}) == len(list(EXAMPLES.glob("*.yaml")))
