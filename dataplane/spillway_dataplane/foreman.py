@@ -125,6 +125,8 @@ class Foreman:
                 self.refusals = succeeded(self.refusals, ifname)
             case WritePeers(entries):
                 self.peers_written = entries
+            case Detach(ifname):
+                self.refusals = succeeded(self.refusals, ifname)  # what was refused there had to do with what is gone now
             case _:
                 LOG.debug("%s", action)
 

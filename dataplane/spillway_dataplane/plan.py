@@ -124,9 +124,17 @@ def _program(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step
         yield from _detached(seen, view)
         yield _foreign(seen)
     elif _came_back(seen, view.records.interfaces.get(seen.name)):
-        yield view.refused.get(attempt_of(seen, draft), Reattach(seen.name))
+        yield _reattach(seen, draft, view)
     else:
         yield from _detached(seen, view)
+
+
+def _reattach(seen: ObservedInterface, draft: Draft, view: View) -> Step:
+    """Link what is pinned at once. A device that cannot run it as it was is another one: it gets a program of its own."""
+    refusal = view.refused.get(attempt_of(seen, draft))
+    if refusal is None:
+        return Reattach(seen.name)
+    return Detach(seen.name, again=True) if refusal.reason is Reason.NOT_SUPPORTED else refusal
 
 
 def _without_link(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step]:

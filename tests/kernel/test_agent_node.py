@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -279,6 +280,21 @@ def test_interface_that_comes_later(netns_pair: NetnsPair, node: AgentProcess) -
     node.wait_state("Failed", "InterfaceNotFound")
     ip("link add spw9 type veth peer name spw8")
     node.wait(lambda status: status["filters"][0]["state"] == "Enforcing")
+
+
+def test_another_device_takes_the_name_while_nobody_looks(netns_pair: NetnsPair, node: AgentProcess) -> None:
+    """A card is exchanged for one with another driver: what it cannot do is said, and what then is ordered runs."""
+    node.run(drop_udp(FLOOD))
+    assert passed(netns_pair, FLOOD) == 0
+    node.wait(lambda status: dropped(status) == 50)
+    node.child.send_signal(signal.SIGSTOP)
+    ip("link del spw0")
+    ip("link add spw0 type bridge")
+    ip("link set spw0 up")
+    node.child.send_signal(signal.SIGCONT)
+    node.wait_state("Failed", "NotSupported")
+    status = node.run(drop_udp(FLOOD, xdp_mode=XdpMode.GENERIC))
+    assert (card(status)["driver"], card(status)["xdpMode"], dropped(status)) == ("bridge", "Generic", 50)
 
 
 def test_memory_stays_small(netns_pair: NetnsPair, node: AgentProcess) -> None:

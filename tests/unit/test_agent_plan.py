@@ -149,6 +149,15 @@ def test_refused_attempt_is_told_and_not_repeated():
     assert isinstance(changed.actions[0], Attach), "another MTU is another attempt"
 
 
+def test_what_another_device_cannot_run_as_it_was_makes_way():
+    """The device came back as one with another driver: the pinned program goes, and the ordered mode is tried for itself."""
+    seen = replace(ours(ifindex=0), ifindex=9)
+    attempt = attempt_of(seen, DRAFTS.interfaces["eth0"])
+    refusals = {reason: {attempt: Finding(reason, "", "eth0")} for reason in (Reason.NOT_SUPPORTED, Reason.TRANSIENT)}
+    assert make_plan(view(HOLD, seen, refused=refusals[Reason.NOT_SUPPORTED])).actions == (Detach("eth0", again=True),)
+    assert make_plan(view(HOLD, seen, refused=refusals[Reason.TRANSIENT])).actions == ()
+
+
 def test_orphans():
     """What a device left behind is cleared; a link that lives on under another name is a filter still, and waits for its turn."""
     gone = ObservedNode((), (), (("eth0", PinnedLink(7, 0, 31, "", DIGEST)),))
