@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spillway_crds import names
@@ -51,11 +51,14 @@ NO_RINGS: Mapping[str, list[str]] = {}
 class Progress:
     """remaining: a line for each node that is not clean yet, by name. seen: how many there are in all, done ones included."""
 
-    remaining: tuple[str, ...]
-    seen: int
+    remaining: tuple[str, ...] = ()
+    seen: int = 0
+    looked: bool = True
 
     def __str__(self) -> str:
         """One line for a person."""
+        if not self.looked:
+            return "the API server does not answer"
         done = self.seen - len(self.remaining)
         listed = ", ".join(self.remaining[:MAX_NAMED])
         more = f" and {len(self.remaining) - MAX_NAMED} more" if len(self.remaining) > MAX_NAMED else ""
@@ -109,14 +112,14 @@ async def write_wish(api: ApiServer, place: Place) -> None:
 
 
 async def _wait(api: ApiServer, timeout_s: float) -> int:
-    end, said, said_at, seen = time.monotonic() + timeout_s, "", 0.0, 0
+    end, said, said_at = time.monotonic() + timeout_s, "", 0.0
+    progress = Progress(looked=False)
     while True:
-        progress = await observe_progress(api, seen)
-        seen, text = progress.seen, str(progress)
-        if text != said or time.monotonic() - said_at > SAY_AGAIN_S:
+        progress = await _look(api, progress)
+        if (text := str(progress)) != said or time.monotonic() - said_at > SAY_AGAIN_S:
             said, said_at = text, time.monotonic()
             say(text)
-        if not progress.remaining:
+        if progress.looked and not progress.remaining:
             say("Nothing of Spillway is left on any node.")
             return 0
         if time.monotonic() > end:
@@ -125,9 +128,18 @@ async def _wait(api: ApiServer, timeout_s: float) -> int:
         await asyncio.sleep(POLL_S)
 
 
+async def _look(api: ApiServer, before: Progress) -> Progress:
+    """An API server that is away for a moment ends no uninstall."""
+    try:
+        return await observe_progress(api, before.seen)
+    except Exception as error:
+        log.warning("progress not seen: %r", error)
+        return replace(before, looked=False)
+
+
 def _explain(progress: Progress, timeout_s: float) -> None:
     say(f"Not confirmed after {timeout_s:g} s:")
-    for line in progress.remaining:
+    for line in progress.remaining or (str(progress),):
         say(f"  {line}")
     say("Uninstall again to go on, or with --no-hooks to leave them as they are (`spillway off --purge` cleans a node).")
     say(f"To call it off: kubectl delete configmap {UNINSTALL_CONFIGMAP}")
