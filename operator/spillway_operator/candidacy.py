@@ -11,9 +11,10 @@ import os
 import socket
 import sys
 import threading
+import time
 import uuid
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from kubernetes import client
 from kubernetes import config as kubernetes_config
@@ -26,7 +27,8 @@ from spillway_operator.reconcile import Place
 log = logging.getLogger(__name__)
 LEASE_NAME = "spillway-operator"
 ASK_AGAIN_S = 2.0
-NOT_OURS_TO_KNOW = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED)
+REFUSALS = (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED)
+REFUSED_FOR_S = 10.0  # an API server that has just begun refuses everybody for a moment: it has not read tokens and rights yet
 
 
 def make_lease(place: Place, stop: threading.Event) -> Lease:
@@ -42,19 +44,24 @@ def deployment_uid(api: Any, place: Place, stop: threading.Event) -> str:
 
     An API server that is away is asked again: who guessed then would not know the own lease afterwards, and wait for its end.
     """
+    refused_since: float | None = None
     while not stop.is_set():
         try:
             found = api.read_namespaced_deployment(place.deployment, place.namespace, _request_timeout=TIMEOUTS_S)
             return str(found.metadata.uid)
         except (client.ApiException, HTTPError) as error:
-            log.warning("Deployment %s not read: %s", place.deployment, getattr(error, "status", error))
-            if getattr(error, "status", None) in NOT_OURS_TO_KNOW:
-                break
+            status = getattr(error, "status", None)
+            log.warning("Deployment %s not read: %s", place.deployment, status or error)
+        if status == HTTPStatus.NOT_FOUND:
+            break
+        refused_since = (refused_since or time.monotonic()) if status in REFUSALS else None
+        if refused_since is not None and time.monotonic() - refused_since > REFUSED_FOR_S:
+            break
         stop.wait(ASK_AGAIN_S)
     return ""
 
 
-def begin_anew() -> None:
+def begin_anew() -> NoReturn:
     """End this process at once, as another may lead already and no write may follow, and begin it anew in its place.
 
     An exit would do, but kubelet lets a container wait for up to five minutes that ended a few times: an API server that came and

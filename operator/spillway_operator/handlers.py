@@ -24,6 +24,7 @@ from spillway_operator.forms import join_endpoint
 from spillway_operator.wire import Raw
 
 log = logging.getLogger(__name__)
+STOP_WITHIN_S = 15.0
 Sink = Callable[[str, str | None, Raw], None]
 QUIET_LOGGERS = {
     "kopf.objects": logging.WARNING,  # else a line for each event that a handler has seen
@@ -108,12 +109,13 @@ class Watch:
         threading.Thread(target=self._run, name="kopf", daemon=True).start()
 
     async def stop(self) -> None:
-        """End it, and wait until it has ended."""
+        """End it, and wait until it has ended. Raises TimeoutError when it does not: nothing would be seen any more."""
         self._stopping.set()
         if self._inner is not None and self._task is not None and not self.ended.done():
             with contextlib.suppress(RuntimeError):  # its loop has just ended by itself
                 self._inner.call_soon_threadsafe(self._task.cancel)
-        await asyncio.wait({self.ended})
+        async with asyncio.timeout(STOP_WITHIN_S):
+            await asyncio.wait({self.ended})
 
     def _run(self) -> None:
         error: BaseException | None = None

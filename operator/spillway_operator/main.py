@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ DEFAULT_CONFIG = "/etc/spillway/config.json"
 WATCH_RETRY_S = 2.0
 WATCH_RETRIES = 5  # in a row, each ended within WATCH_SHORT_S
 WATCH_SHORT_S = 60.0
+FILL_RETRY_S = 1.0
+REST_S = 3.0  # before beginning anew after a failure: whoever stands by leads by then
 
 
 def main() -> int:
@@ -59,15 +62,25 @@ def lead(config: Config, place: Place, health: Health, stop: threading.Event) ->
     lease.keep(alive=health.is_alive, lost=begin_anew)
     try:
         asyncio.run(_lead_until_signal(config, place, health, stop))
+    except Exception:
+        log.exception("leading ended")
     finally:
         lease.release()
+    if not stop.is_set():
+        time.sleep(REST_S)
+        begin_anew()
     return 0
 
 
 async def _lead_until_signal(config: Config, place: Place, health: Health, stop: threading.Event) -> None:
     stopping = asyncio.Event()
+
+    def heed() -> None:
+        stop.set()
+        stopping.set()
+
     for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, heed)
     if stop.is_set():  # it came before the handlers were there
         return
     await operate(config, place, health, stopping)
@@ -76,14 +89,15 @@ async def _lead_until_signal(config: Config, place: Place, health: Health, stop:
 async def operate(config: Config, place: Place, health: Health, stopping: asyncio.Event) -> None:
     """Be the operator until `stopping`. To be called by the holder of the lease only.
 
-    Raises what made the first listing, a queue or kopf fail; the process then ends non-zero and another one leads.
+    Raises what made a queue or kopf fail; another one leads then.
     """
     health.ready = False
     beating = asyncio.create_task(health.beat())
     try:
         async with connect() as api:
             reconciler = Reconciler(api, config, place)
-            await reconciler.fill()
+            if not await _filled(reconciler, stopping):
+                return
             await reconciler.report_all()
             health.ready = True
             metrics.LEADING.set(1)
@@ -95,6 +109,23 @@ async def operate(config: Config, place: Place, health: Health, stopping: asynci
     finally:
         beating.cancel()
         metrics.LEADING.set(0)
+
+
+async def _filled(reconciler: Reconciler, stopping: asyncio.Event) -> bool:
+    """List everything, again and again until it succeeds. False if `stopping` was set first.
+
+    An API server that is just back has not read tokens, rights and CRDs yet, and refuses for a moment what it answers soon.
+    """
+    while not stopping.is_set():
+        try:
+            await reconciler.fill()
+        except Exception as error:
+            log.warning("first listing failed, again in %g s: %r", FILL_RETRY_S, error)
+        else:
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), FILL_RETRY_S)
+    return False
 
 
 async def _watch(reconciler: Reconciler, place: Place, working: asyncio.Task[None], stopping: asyncio.Event) -> None:
@@ -135,7 +166,10 @@ async def _after_failure(reconciler: Reconciler, error: BaseException, failures:
     if failures > WATCH_RETRIES:
         raise error
     await asyncio.sleep(WATCH_RETRY_S)
-    await reconciler.crds.refresh()
+    try:
+        await reconciler.crds.refresh()
+    except Exception as unread:  # an API server that is away says nothing about CRDs
+        log.info("CRDs not read: %r", unread)
 
 
 async def first_of(futures: Iterable[asyncio.Future[Any]], events: Iterable[asyncio.Event]) -> None:

@@ -23,7 +23,7 @@ class Backoff:
     """How long a key rests after its n-th failure in a row: doubled each time, capped, half of it by chance."""
 
     first_s: float = 0.2
-    most_s: float = 30.0
+    most_s: float = 8.0  # for so long at most an order waits when the API server is back
 
     def delay_s(self, failures: int) -> float:
         """Seconds to rest after `failures` failures in a row, 1 or more."""

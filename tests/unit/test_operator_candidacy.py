@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class Answers:
         self._answers = list(answers)
 
     def read_namespaced_deployment(self, name, namespace, **_):
-        answer = self._answers.pop(0)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -43,7 +44,10 @@ class Answers:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
+    """A second goes by with each question."""
+    clock = itertools.count()
     monkeypatch.setattr(candidacy, "ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(candidacy, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +57,10 @@ def impatient(monkeypatch):
         ([HTTPError("refused"), client.ApiException(status=503), client.ApiException(status=429), FOUND], "u-1"),
         ([client.ApiException(status=404)], ""),
         ([client.ApiException(status=403)], ""),
+        ([client.ApiException(status=401), client.ApiException(status=403), FOUND], "u-1"),
+        ([*[client.ApiException(status=403)] * 3, *[HTTPError("refused")] * 30, client.ApiException(status=403), FOUND], "u-1"),
     ],
-    ids=["there", "away, then there", "no Deployment", "not allowed"],
+    ids=["there", "away, then there", "no Deployment", "not allowed", "just begun", "away in between"],
 )
 def test_an_api_server_that_is_away_is_asked_again(answers, uid):
     assert candidacy.deployment_uid(Answers(*answers), PLACE, threading.Event()) == uid
