@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import spillway_stream
 from spillway_crds.streams_wire import decode_stream
+from spillway_dataplane.kernel import if_xdp
 from spillway_stream import errors, pages, wire
 from spillway_stream.pages import LinkState, Page, Report
 
@@ -213,10 +214,19 @@ def test_the_documents_offsets_are_the_structs() -> None:
     assert ends[-1] == pages.PAGE.size
 
 
-def test_the_document_names_every_counter_in_order() -> None:
-    rows = protocol_section("| counter |", "The histogram's first")
-    named = [name.strip() for row in rows for name in row[0].split(",") if name.strip() != "counter"]
-    assert named == list(pages.REPORT_COUNTERS)
+def test_the_document_names_every_counter_where_it_stands() -> None:
+    rows = [row for row in protocol_section("| offset | counter |", "The histogram's first") if row[0].isdigit()]
+    named = [(int(row[0]) + 8 * place, name.strip()) for row in rows for place, name in enumerate(row[1].split(","))]
+    assert named == [(pages.REPORT_COUNTERS_AT + 8 * place, name) for place, name in enumerate(pages.REPORT_COUNTERS)]
+
+
+def test_the_document_says_where_the_kernels_indices_and_counts_stand() -> None:
+    """struct xdp_mmap_offsets and struct xdp_statistics; the first column is the TX ring's, the second the completion ring's."""
+    rows = [row for row in protocol_section("| of the TX ring at |", "Indices count on") if row[0].isdigit()]
+    assert [(int(tx), int(done)) for tx, done, _ in rows] == [(8 * (4 + place), 8 * (12 + place)) for place in range(4)]
+    text = (Path(__file__).parents[2] / "docs" / "ring-protocol.md").read_text()
+    assert f"fills {if_xdp.OFFSETS.size} bytes" in text
+    assert f"XDP_STATISTICS = {if_xdp.XDP_STATISTICS}) fills {if_xdp.STATISTICS.size} bytes" in text
 
 
 def test_the_manifest_for_application_owners_is_a_stream() -> None:
