@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.kernel.netpair import NetnsPair, ip
 from tests.kernel.ring_server import header_page, ring_node
-from tests.kernel.ring_wire import Seen, address, wire
+from tests.kernel.ring_wire import Seen, address, ones_sum, wire
 
 from spillway_crds.streams import Flow, VlanTag
 from spillway_stream import FrameTooLong, Misuse, Rtp, connect
@@ -73,6 +73,26 @@ def test_a_checksum_over_ipv4_when_asked(netns_pair: NetnsPair, tmp_path: Path) 
         ring.payload[block] = np.arange(50, dtype=np.uint8)[:, None]
         ring.send(size=701)
         assert all(seen.udp_check for seen in far.packets(50))
+
+
+@pytest.mark.parametrize("flow", [FLOWS[0], FLOWS[4]])
+def test_a_udp_checksum_of_nought_is_written_as_ffff(netns_pair: NetnsPair, tmp_path: Path, flow: Flow) -> None:
+    """0 says that there is none (RFC 768), and over IPv6 such packets are thrown away. Lengths even and odd."""
+    page = header_page(netns_pair, flow)
+    with (
+        ring_node(netns_pair, tmp_path, page) as node,
+        wire(netns_pair) as far,
+        connect(node.path, timeout_s=5, udp_checksum=True) as ring,
+    ):
+        for size in (2, 3, 1000, 1001):
+            block, at = ring.reserve(1), (size - 2) & ~1
+            body = bytearray(b"\x5a" * size)
+            body[at : at + 2] = b"\0\0"
+            others = ones_sum(page.pseudo_sum.to_bytes(2) + (2 * (8 + size)).to_bytes(2) + body)
+            body[at : at + 2] = (0xFFFF - others).to_bytes(2)  # the word that makes the sum of all 0xffff
+            ring.payload[block, :size] = np.frombuffer(body, dtype=np.uint8)
+            ring.send(size=size)
+        assert [seen.udp_check for seen in far.packets(4)] == [0xFFFF] * 4
 
 
 def test_fragmentable_packets_have_identifications_of_their_own(netns_pair: NetnsPair, tmp_path: Path) -> None:
@@ -203,6 +223,8 @@ def test_arguments_that_make_no_sense(netns_pair: NetnsPair, tmp_path: Path) -> 
         for wrong in (
             {"rtp": Rtp(payload_type=128)},
             {"rtp": Rtp(extension=b"abc")},
+            {"rtp": Rtp(extension=bytes.fromhex("bede0002 10aa0000"))},
+            {"rtp": Rtp(extension=bytes(4 * 17))},
             {"packets_per_second": 1, "bits_per_second": 1},
         ):
             with pytest.raises(Misuse):

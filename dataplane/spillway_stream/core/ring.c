@@ -96,12 +96,19 @@ static int build(struct spw_ring *ring, int page_fd, const struct spw_options *o
   return spw_start_keeper(ring, error);
 }
 
+/* An extension says in its second half word how many words follow (RFC 3550 section 5.3.1): receivers find the payload by it. */
+static bool says_its_length(const struct spw_rtp *rtp) {
+  return !rtp->extension_bytes || (rtp->extension[2] << 8 | rtp->extension[3]) == (int)rtp->extension_bytes / 4 - 1;
+}
+
 static int check_options(const struct spw_options *options, const char *path, struct spw_error *error) {
   const struct spw_rtp *rtp = &options->rtp;
   if (!path || !*path) return spw_fail(error, SPW_NO_RING, ENOENT, "no path given, and SPILLWAY_RING is not set");
   if (rtp->payload_type > 127 || rtp->extension_bytes > SPW_RTP_EXTENSION_BYTES || rtp->extension_bytes % 4)
     return spw_fail(error, SPW_MISUSE, EINVAL, "rtp: payload_type up to 127, extension of whole words up to %d bytes",
                     SPW_RTP_EXTENSION_BYTES);
+  if (!says_its_length(rtp))
+    return spw_fail(error, SPW_MISUSE, EINVAL, "rtp: the extension's own length must be its words less one, %u", rtp->extension_bytes / 4 - 1);
   if (options->packets_per_second && options->bits_per_second)
     return spw_fail(error, SPW_MISUSE, EINVAL, "packets_per_second and bits_per_second exclude each other");
   return 0;
