@@ -83,7 +83,7 @@ class Ring(RawRing):
     send(n=None, *, size=0, raw=False, timestamp=0, marker=False, at_tai_ns=0) -> int: hand over the first n reserved frames
     (None: all), in batches, each when it is due; returns how many the kernel was given. size: payload bytes of each; 0:
     `lengths` says it. raw: the frames are whole Ethernet frames as they are, `lengths` and size count all their bytes.
-    timestamp, marker: RTP's, of all of them and of the last. at_tai_ns: the first is due then, at most 10 s ahead.
+    timestamp, marker: RTP's, of all of them and of the last. at_tai_ns: the first is due then, at most a day ahead.
     Raises FrameTooLong, NotReady, KickFailed, Lost.
     pace(packets_per_second=0, bits_per_second=0): another schedule from here on; neither: as fast as it goes.
     drain(timeout_s=1.0) -> int: wait until all frames are back; how many are not.

@@ -91,6 +91,15 @@ def test_a_send_at_a_given_time(node: RingNode) -> None:
         assert ring.stats.late >= 10  # it was past
 
 
+def test_a_time_far_ahead_is_waited_for(node: RingNode) -> None:
+    """A quiet quarter of a minute in a capture, say."""
+    with connect(node.path, timeout_s=5) as ring:
+        at = tai_ns() + 11_000_000_000
+        ring.reserve(1)
+        ring.send(size=10, at_tai_ns=at)
+        assert tai_ns() >= at
+
+
 SLEEPER = """
 import sys
 from spillway_stream import connect, tai_ns

@@ -43,10 +43,11 @@ struct pacer {
   u128 due;           /* of the next batch, CLOCK_MONOTONIC */
   uint64_t last_ns;   /* when the last batch went */
   uint64_t span_ns;   /* what it takes on the schedule */
-  bool started, ordered, in_hole, slack_set;
+  bool started, ordered, slack_set;
   uint64_t kick_ns_q8; /* what a packet's kick usually takes, in 1/256 ns */
   uint64_t asked_ns;   /* when the caller was last asked whether to go on */
   uint64_t seen_ns;    /* the last look at the clock in this send */
+  uint64_t explained_ns; /* until then holes explain what is late */
 };
 
 struct spw_ring {
@@ -149,7 +150,7 @@ void spw_write_rtp(struct spw_ring *ring, uint32_t index, uint32_t timestamp, bo
 uint32_t spw_payload_limit(const struct spw_ring *ring);
 
 /* pacer.c */
-int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns);
+int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns);
 void spw_judge(struct spw_ring *ring, uint32_t packets, uint64_t due_ns, uint64_t handed_ns);
 void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits);
 void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns);

@@ -9,9 +9,10 @@
 #define LATE_NS MILLISECOND_NS
 #define ON_TIME_NS 200000ull               /* a hole's consequences are over when a batch is no later than this */
 #define SPIN_NS 120000ull                  /* the last part of a wait: waking up takes up to this long */
+#define EXPLAINS 10                        /* a hole explains what is late for so many times its length */
 #define ASK_NS (50 * MILLISECOND_NS)
 #define RESTART_NS (100 * MILLISECOND_NS)  /* later than this the schedule begins anew: nobody wants what was missed */
-#define AHEAD_NS (10 * SECOND_NS)
+#define AHEAD_NS (86400 * SECOND_NS)
 #define CATCH_UP 2                         /* a late sender goes at most so many times as fast, batch by batch */
 
 static u128 q32(uint64_t ns) { return (u128)ns << 32; }
@@ -54,7 +55,9 @@ static void log_hole(struct spw_ring *ring, uint64_t length_ns, bool in_kick) {
   spw_count(ring, SPW_HOLES, 1);
   spw_count(ring, SPW_HOLE_NS, length_ns);
   if (length_ns > ring->counters[SPW_LONGEST_HOLE_NS]) ring->counters[SPW_LONGEST_HOLE_NS] = length_ns;
-  ring->pacer.in_hole = true;
+  struct pacer *pacer = &ring->pacer;
+  if (pacer->explained_ns < pacer->seen_ns) pacer->explained_ns = pacer->seen_ns;
+  pacer->explained_ns += EXPLAINS * length_ns;
 }
 
 static bool ask_to_stop(struct spw_ring *ring, uint64_t now_ns) {
@@ -65,16 +68,17 @@ static bool ask_to_stop(struct spw_ring *ring, uint64_t now_ns) {
 
 /* The time it is. A step of the clock of more than 200 us since the last look is a hole: nothing between takes so long. */
 static uint64_t look(struct spw_ring *ring) {
-  uint64_t now_ns = spw_now_ns();
-  if (now_ns - ring->pacer.seen_ns > HOLE_NS) log_hole(ring, now_ns - ring->pacer.seen_ns, false);
-  return ring->pacer.seen_ns = now_ns;
+  uint64_t now_ns = spw_now_ns(), since_ns = now_ns - ring->pacer.seen_ns;
+  ring->pacer.seen_ns = now_ns;
+  if (since_ns > HOLE_NS) log_hole(ring, since_ns, false);
+  return now_ns;
 }
 
 /* Sleep to the beginning of the spin, in slices after each of which the caller is asked. Returns -1 if it wants to stop. */
-static int sleep_towards(struct spw_ring *ring, uint64_t due_ns) {
-  for (uint64_t now_ns = look(ring); now_ns + SPIN_NS < due_ns; now_ns = look(ring)) {
+static int sleep_towards(struct spw_ring *ring, uint64_t due_ns, uint64_t *now_ns) {
+  for (*now_ns = look(ring); *now_ns + SPIN_NS < due_ns; *now_ns = look(ring)) {
     uint64_t till_ns = due_ns - SPIN_NS;
-    if (till_ns - now_ns > ASK_NS) till_ns = now_ns + ASK_NS;
+    if (till_ns - *now_ns > ASK_NS) till_ns = *now_ns + ASK_NS;
     struct timespec till = {(time_t)(till_ns / SECOND_NS), (long)(till_ns % SECOND_NS)};
     bool signalled = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &till, NULL) == EINTR;
     uint64_t woken_ns = spw_now_ns();
@@ -86,24 +90,19 @@ static int sleep_towards(struct spw_ring *ring, uint64_t due_ns) {
   return 0;
 }
 
-static uint64_t spin_to(struct spw_ring *ring, uint64_t due_ns) {
-  uint64_t now_ns;
-  while ((now_ns = look(ring)) < due_ns) spw_relax();
-  return now_ns;
-}
-
-/* Wait until the next batch is due. Returns -1 if the caller wants to stop. *due_ns: when it was due; 0 without a schedule. */
-int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns) {
+/* Wait until the next batch is due. Returns -1 if the caller wants to stop. *due_ns: when it was due. *now_ns: the time it is.
+ * Both are 0 without a schedule. A batch that is late already costs one look at the clock. */
+int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns) {
   struct pacer *pacer = &ring->pacer;
-  *due_ns = 0;
+  *due_ns = *now_ns = 0;
   if (!paced(pacer)) return 0;
   *due_ns = (uint64_t)(pacer->due >> 32);
   uint64_t till_ns = pacer->last_ns + pacer->span_ns / CATCH_UP;
   if (till_ns < *due_ns) till_ns = *due_ns;
-  if (sleep_towards(ring, till_ns) != 0) return -1;
-  uint64_t now_ns = spin_to(ring, till_ns);
-  pacer->last_ns = now_ns;
-  return ask_to_stop(ring, now_ns) ? -1 : 0;
+  if (sleep_towards(ring, till_ns, now_ns) != 0) return -1;
+  while (*now_ns < till_ns) *now_ns = look(ring);
+  pacer->last_ns = *now_ns;
+  return ask_to_stop(ring, *now_ns) ? -1 : 0;
 }
 
 static uint32_t bucket_of(uint64_t value_ns) {
@@ -113,14 +112,14 @@ static uint32_t bucket_of(uint64_t value_ns) {
   return 8 + (top - 3) * 8 + (uint32_t)(value_ns >> (top - 3) & 7);
 }
 
-static void count_lateness(struct spw_ring *ring, uint32_t packets, uint64_t late_ns) {
+static void count_lateness(struct spw_ring *ring, uint32_t packets, uint64_t late_ns, uint64_t handed_ns) {
   atomic_fetch_add_explicit(&ring->jitter[bucket_of(late_ns)], packets, memory_order_relaxed);
   if (late_ns > ring->counters[SPW_LATEST_NS]) ring->counters[SPW_LATEST_NS] = late_ns;
   if (late_ns > LATE_NS) {
     spw_count(ring, SPW_LATE, packets);
-    if (!ring->pacer.in_hole) spw_count(ring, SPW_LATE_OUTSIDE_HOLES, packets);
+    if (handed_ns > ring->pacer.explained_ns) spw_count(ring, SPW_LATE_OUTSIDE_HOLES, packets);
   } else if (late_ns < ON_TIME_NS) {
-    ring->pacer.in_hole = false;
+    ring->pacer.explained_ns = 0;
   }
 }
 
@@ -140,7 +139,7 @@ static void judge_kick(struct spw_ring *ring, uint32_t packets, uint64_t handed_
 /* A batch is with the kernel: say how late it was. handed_ns: when it was handed over. */
 void spw_judge(struct spw_ring *ring, uint32_t packets, uint64_t due_ns, uint64_t handed_ns) {
   if (!paced(&ring->pacer)) return;
-  count_lateness(ring, packets, handed_ns > due_ns ? handed_ns - due_ns : due_ns - handed_ns);
+  count_lateness(ring, packets, handed_ns - due_ns, handed_ns);
   judge_kick(ring, packets, handed_ns);
 }
 

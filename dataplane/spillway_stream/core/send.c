@@ -101,8 +101,9 @@ uint32_t spw_most_packets(const struct spw_ring *ring) {
 }
 
 static int take_descriptors(struct spw_ring *ring, struct batch *batch, struct spw_error *error) {
-  struct patience patience = spw_patience_of(ROOM_TIMEOUT_NS);
   batch->room = room_of(ring, batch->count);
+  if (xsk_ring_prod__reserve(&ring->tx, batch->room, &batch->at) == batch->room) return 0;
+  struct patience patience = spw_patience_of(ROOM_TIMEOUT_NS);
   while (xsk_ring_prod__reserve(&ring->tx, batch->room, &batch->at) != batch->room) {
     int over = spw_wait_a_moment(ring, &patience, error);
     if (over > 0) spw_fail(error, SPW_RING_FULL, EAGAIN, "the card takes nothing from the TX ring");
@@ -169,7 +170,7 @@ static int interrupted(struct spw_ring *ring, const struct batch *batch, bool re
 
 /* Prepare, wait, hand over. Returns 0 if it went, 1 if it was dropped, -1 with *error. */
 static int send_batch(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
-  uint64_t due_ns;
+  uint64_t due_ns, handed_ns;
   spw_follow_page(ring);
   uint32_t version = ring->header.version;
   bool ready = ring->header.state == SPW_READY;
@@ -179,8 +180,7 @@ static int send_batch(struct spw_ring *ring, struct batch *batch, const struct s
     give_descriptors_back(ring, batch);
     return -1;
   }
-  if (spw_wait_due(ring, &due_ns) != 0) return interrupted(ring, batch, ready, error);
-  uint64_t handed_ns = spw_now_ns();
+  if (spw_wait_due(ring, &due_ns, &handed_ns) != 0) return interrupted(ring, batch, ready, error);
   spw_follow_page(ring);
   int outcome = go(ring, batch, how, ready, version, error);
   if (outcome == 0) spw_judge(ring, batch->count, due_ns, handed_ns);

@@ -46,7 +46,7 @@ struct spw_error {
 #define SPW_RTP_EXTENSION_BYTES 64
 
 /* The RTP header that the library writes behind UDP (RFC 3550). extension: RFC 3550 section 5.3.1 from its profile word on, whole
- * words; extension_bytes 0: none. Sequence numbers count on by themselves; spw_send gives the timestamp. */
+ * words, with its length right; extension_bytes 0: none. Sequence numbers count on by themselves; spw_send gives the timestamp. */
 struct spw_rtp {
   bool use;
   uint8_t payload_type; /* 0..127 */
@@ -98,7 +98,7 @@ struct spw_send_how {
   bool raw;            /* the frames are whole as they are: the library writes no header */
   uint32_t timestamp;  /* RTP's, of all n */
   bool marker;         /* RTP's, on the last of the n */
-  uint64_t at_tai_ns;  /* 0: the schedule goes on; else it begins anew there, at most 10 s ahead */
+  uint64_t at_tai_ns;  /* 0: the schedule goes on; else it begins anew there, at most a day ahead */
 };
 
 /* Hand the first n reserved frames to the card, batch by batch, each when it is due. *sent: how many the kernel was given. */
