@@ -328,6 +328,46 @@ def test_a_report_of_random_bytes(order: RingOrder, neighbour: Neighbour, keeper
     neighbour.is_served()
 
 
+@pytest.mark.parametrize(
+    "flag", [os.O_APPEND, os.O_NONBLOCK, os.O_DIRECT, os.O_ASYNC], ids=["append", "nonblock", "direct", "async"]
+)
+def test_flags_of_descriptors_are_the_holders_own(order: RingOrder, neighbour: Neighbour, keeper: RingKeeper, flag: int) -> None:
+    """They are shared with the node's own descriptor: what it and the next holder do must not hang on them."""
+    held = hold(order.directory)
+    held.until(LinkState.READY)
+    held.report(packets=7)
+    for descriptor in held.descriptors:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, flag)
+        with contextlib.suppress(OSError):
+            os.lseek(descriptor, 1000, os.SEEK_SET)
+    held.close()
+    heir = hold(order.directory)
+    heir.until(LinkState.READY)
+    os.pwrite(heir.descriptors[3], bytes(REPORT_BYTES), 0)
+    heir.report(packets=5)
+    deadline = time.monotonic() + 5
+    while until(keeper).counters.packets != 12:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    neighbour.is_served()
+
+
+def test_a_report_is_its_holders_alone(order: RingOrder, keeper: RingKeeper) -> None:
+    """Who had the ring before may keep what it mapped, and writes nowhere."""
+    before = hold(order.directory)
+    before.report(packets=7)
+    before.connection.close()
+    heir = hold(order.directory)
+    before.report(packets=1000)
+    assert heir.report_memory[:] == bytes(REPORT_BYTES)
+    heir.report(packets=5)
+    deadline = time.monotonic() + 5
+    while until(keeper).counters.packets != 12:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("which", [1, 2, 3], ids=["memory", "page", "report"])
 def test_shared_memory_keeps_its_size_and_its_seals(order: RingOrder, which: int) -> None:
     """A shorter one would kill whoever reads it, a longer one would be the node's to pay, a seal would keep us out."""

@@ -33,10 +33,10 @@ class Ledger:
         self.write(bound)
 
     def next_holder(self, bound: Bound, now_s: float) -> None:
-        """Keep for good what the last holder counted, and begin a report for the next. now_s: monotonic."""
+        """Keep for good what the last holder counted, and begin a report for the next. now_s: monotonic. Raises OSError."""
         self._read_report(now_s)
+        self._report.renew()
         self.counting = self.counting.next_holder()
-        self._report.clear()
         self.write(bound)
 
     def lose(self) -> None:

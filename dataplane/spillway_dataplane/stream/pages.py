@@ -101,7 +101,10 @@ class HeaderPage:
 
 
 class ReportPage:
-    """The page that holders write and nobody believes. Read with pread: nothing that they do to it can hurt the reader."""
+    """The page that a holder writes and nobody believes. Read with pread: nothing that it does to it can hurt the reader.
+
+    Every holder has one of its own: it shares the descriptor's flags with us, and with O_APPEND set nobody could clear it.
+    """
 
     def __init__(self) -> None:
         self.fd = sealed_memory("spillway-report", REPORT_BYTES)
@@ -110,9 +113,10 @@ class ReportPage:
         """Return what stands there, None where it is no report."""
         return decode_report(os.pread(self.fd, REPORT_BYTES, 0))
 
-    def clear(self) -> None:
-        """Begin anew for the next holder."""
-        os.pwrite(self.fd, bytes(REPORT_BYTES), 0)
+    def renew(self) -> None:
+        """Begin anew for the next holder. Raises OSError, and then the old one stays."""
+        last, self.fd = self.fd, sealed_memory("spillway-report", REPORT_BYTES)
+        os.close(last)
 
     def close(self) -> None:
         """Let the memory go."""

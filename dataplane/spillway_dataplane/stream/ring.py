@@ -150,11 +150,11 @@ class KeptRing:
                 return None
             xsk = self._bound.xsk
             try:
+                if not resumed:
+                    self._ledger.next_holder(self._bound, time.monotonic())
                 shared = _copies((xsk.fd, xsk.umem_fd, self._page.fd, self._report.fd))
             except OSError:
                 return None
-            if not resumed:
-                self._ledger.next_holder(self._bound, time.monotonic())
             return encode_ring(offer_of(self.order, self._bound)), shared
 
     def released(self) -> None:

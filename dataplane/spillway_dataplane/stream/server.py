@@ -41,6 +41,7 @@ class RingServer:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._taken = ("", 0)  # for other threads
         self._tried_s, self._inspected_s = 0.0, 0.0
+        self._fault = ""  # what was logged last, and has not gone since
         self._thread = threading.Thread(target=self._run, name=f"ring {ring.order.interface}-tx{ring.order.queue}", daemon=True)
         try:
             self._thread.start()
@@ -101,8 +102,11 @@ class RingServer:
             self._note()
             self._serve(self._ready(now_s), now_s)
             self._note()
-        except Exception:  # the ring's only thread: whatever it is, the next turn may go better
-            LOG.exception("%s: serving its ring", self.ring.order.label)
+            self._fault = ""
+        except Exception as fault:  # the ring's only thread: whatever it is, the next turn may go better
+            if repr(fault) != self._fault:
+                LOG.exception("%s: serving its ring", self.ring.order.label)
+            self._fault = repr(fault)
             time.sleep(RETRY_EVERY_S)
 
     def _ready(self, now_s: float) -> frozenset[int]:
