@@ -24,11 +24,11 @@ STUB = """
 #include <time.h>
 #include "sources.h"
 #define TICK 20
-int64_t stub_now, stub_costs[64], stub_handed[100000];
+int64_t stub_now, stub_ahead, stub_step, stub_costs[64], stub_handed[100000];
 uint32_t stub_batches, stub_packets;
 static uint8_t frames[256][2048];
 static uint32_t lengths[256];
-uint64_t spw_tai_ns(void) { return (uint64_t)(stub_now += TICK); }
+uint64_t spw_monotonic_of(uint64_t at_tai_ns) { return at_tai_ns - (uint64_t)stub_ahead; }
 int stub_clock(clockid_t clock, struct timespec *now) {
   (void)clock;
   stub_now += TICK;
@@ -45,7 +45,9 @@ int spw_reserve(struct spw_ring *ring, uint32_t n, int64_t timeout_ns, uint32_t 
 }
 int spw_send(struct spw_ring *ring, uint32_t n, const struct spw_send_how *how, uint32_t *sent, struct spw_error *error) {
   (void)ring, (void)error;
-  if (stub_now < (int64_t)how->at_tai_ns) stub_now = (int64_t)how->at_tai_ns;
+  int64_t due = (int64_t)(how->at_tai_ns ? spw_monotonic_of(how->at_tai_ns) : how->at_monotonic_ns);
+  if (stub_now < due) stub_now = due;
+  stub_ahead += stub_batches == 3 ? stub_step : 0;
   stub_now += stub_costs[stub_batches++ % 64];
   for (uint32_t i = 0; i < n; i++) stub_handed[stub_packets++] = stub_now + TICK;
   *sent = n;
@@ -101,8 +103,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> ct.CDLL:
     return ct.CDLL(str(home / "loop.so"))
 
 
-def send_frame(loop: ct.CDLL, batch: int, lead_ns: int, costs_ns: list[int]) -> tuple[Levels, list[int]]:
-    """One frame. costs_ns: how long each hand-over takes, over and over. Returns levels and each packet's time."""
+def send_frame(loop: ct.CDLL, batch: int, lead_ns: int, costs_ns: list[int], step_ns: int = 0) -> tuple[Levels, list[int]]:
+    """One frame. costs_ns: how long each hand-over takes, over and over. step_ns: what CLOCK_TAI is set on after three.
+
+    Returns levels and each packet's time.
+    """
     table = ct.create_string_buffer(packet_table(SHAPES))
     picture = Picture(ct.addressof(table), len(SHAPES), bytes(PICTURE.frame_bytes), RtpState(0, (0, 0), 0, 96))
     schedule = Schedule(
@@ -110,6 +115,8 @@ def send_frame(loop: ct.CDLL, batch: int, lead_ns: int, costs_ns: list[int]) -> 
     )
     levels, error, rings = Levels(), ct.create_string_buffer(512), (ct.c_void_p * 1)(None)
     ct.c_int64.in_dll(loop, "stub_now").value = START_NS - 1_000_000_000
+    ct.c_int64.in_dll(loop, "stub_ahead").value = 0
+    ct.c_int64.in_dll(loop, "stub_step").value = step_ns
     for name in ("stub_batches", "stub_packets"):
         ct.c_uint32.in_dll(loop, name).value = 0
     (ct.c_int64 * 64).in_dll(loop, "stub_costs")[:] = [costs_ns[place % len(costs_ns)] for place in range(64)]
@@ -150,3 +157,15 @@ def test_an_undisturbed_sender_is_compliant(loop: ct.CDLL) -> None:
     assert 8 <= levels.bucket_peak < 9
     assert 0 <= levels.first_ns < 10_000
     assert times[0] >= START_NS - 500_000
+
+
+@pytest.mark.parametrize(
+    "step_ns", [pytest.param(3 * 3600 * NANOSECONDS, id="forward"), pytest.param(-3 * 3600 * NANOSECONDS, id="back")]
+)
+def test_a_clock_that_is_set_within_a_frame_changes_nothing_in_it(loop: ct.CDLL, step_ns: int) -> None:
+    """Three hours on, or back: neither a burst nor a wait, and figures as without it. The next frame goes by the new time."""
+    levels, times = send_frame(loop, 8, 500_000, [4_000])
+    set_levels, set_times = send_frame(loop, 8, 500_000, [4_000], step_ns)
+    assert set_times == times
+    for name, _ in Levels._fields_:
+        assert getattr(set_levels, name) == getattr(levels, name), name

@@ -96,7 +96,6 @@ int spw_fail(struct spw_error *error, enum spw_code code, int sys_errno, const c
 
 /* clocks.c */
 uint64_t spw_now_ns(void); /* CLOCK_MONOTONIC */
-uint64_t spw_monotonic_of(uint64_t at_tai_ns);
 uint64_t spw_steal_ns(void);
 
 /* handshake.c */
@@ -153,7 +152,7 @@ uint32_t spw_payload_limit(const struct spw_ring *ring);
 int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns);
 void spw_judge(struct spw_ring *ring, uint32_t packets, uint64_t due_ns, uint64_t handed_ns);
 void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits);
-void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns);
+void spw_begin(struct spw_ring *ring, const struct spw_send_how *how);
 
 /* ring.c */
 /* spw_close in two steps, for who still looks at the frames */

@@ -31,17 +31,24 @@ void spw_pace_bits(struct spw_ring *ring, uint64_t bits_per_second) {
   ring->pacer.started = false;
 }
 
-/* A send begins. at_tai_ns: its first packet is due then, by the offset that the clocks have now; 0: the schedule goes on. */
-void spw_begin(struct spw_ring *ring, uint64_t at_tai_ns) {
+/* The schedule begins anew at a given time. A sender that is late there catches up as it does behind an interval. */
+static void order(struct pacer *pacer, uint64_t at_ns, uint64_t now_ns) {
+  int64_t ahead_ns = (int64_t)(at_ns - now_ns);
+  if (ahead_ns > (int64_t)AHEAD_NS) ahead_ns = AHEAD_NS;
+  if (ahead_ns < -(int64_t)AHEAD_NS) ahead_ns = -(int64_t)AHEAD_NS;
+  u128 due = q32(now_ns + (uint64_t)ahead_ns);
+  pacer->span_ns = due > pacer->due ? (uint64_t)((due - pacer->due) >> 32) : 0;
+  pacer->due = due;
+}
+
+/* A send begins. A time in TAI counts by the offset that the clocks have now. */
+void spw_begin(struct spw_ring *ring, const struct spw_send_how *how) {
   struct pacer *pacer = &ring->pacer;
   uint64_t now_ns = spw_now_ns();
-  pacer->ordered = at_tai_ns != 0;
+  pacer->ordered = how->at_tai_ns || how->at_monotonic_ns;
   pacer->asked_ns = pacer->seen_ns = now_ns;
   if (pacer->ordered) {
-    int64_t ahead_ns = (int64_t)(spw_monotonic_of(at_tai_ns) - now_ns);
-    if (ahead_ns > (int64_t)AHEAD_NS) ahead_ns = AHEAD_NS;
-    if (ahead_ns < -(int64_t)AHEAD_NS) ahead_ns = -(int64_t)AHEAD_NS;
-    pacer->due = q32(now_ns + (uint64_t)ahead_ns);
+    order(pacer, how->at_tai_ns ? spw_monotonic_of(how->at_tai_ns) : how->at_monotonic_ns, now_ns);
   } else if (!pacer->started || now_ns > (uint64_t)(pacer->due >> 32) + RESTART_NS) {
     pacer->due = q32(now_ns);
   }

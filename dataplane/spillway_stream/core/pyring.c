@@ -107,7 +107,7 @@ static PyObject *raw_send(struct raw_ring *self, PyObject *args, PyObject *keywo
   long n = count == Py_None ? -1 : PyLong_AsLong(count);
   if (n == -1 && PyErr_Occurred()) return NULL;
   if ((n < 0 && count != Py_None) || n > INT32_MAX) return PyErr_SetString(PyExc_ValueError, "send: a count of frames"), NULL;
-  how = (struct spw_send_how){size, raw, timestamp, marker, at_tai_ns};
+  how = (struct spw_send_how){.size = size, .raw = raw, .timestamp = timestamp, .marker = marker, .at_tai_ns = at_tai_ns};
   struct spw_ring *ring = enter(self);
   if (!ring) return NULL;
   WITHOUT_GIL(self, failed = spw_send(ring, n < 0 ? ring->reserved : (uint32_t)n, &how, &sent, &error));

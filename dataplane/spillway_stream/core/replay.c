@@ -34,7 +34,7 @@ int spw_send_capture(struct spw_ring *ring, const struct spw_capture *capture, u
   for (uint64_t begin = first; first < end;) {
     uint32_t packets = batch_from(capture, first, end, batch), sent;
     struct spw_send_how how = {.raw = true};
-    if (capture->due_ns) how.at_tai_ns = (uint64_t)begin_ns + capture->due_ns[first];
+    if (capture->due_ns) how.at_monotonic_ns = (uint64_t)begin_ns + capture->due_ns[first];
     error->sent = 0;
     if (copy_batch(ring, capture, first, packets, error) || spw_send(ring, packets, &how, &sent, error)) {
       error->sent += (uint32_t)(first - begin); /* the caller goes on behind what went */

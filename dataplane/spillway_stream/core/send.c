@@ -193,7 +193,7 @@ int spw_send(struct spw_ring *ring, uint32_t n, const struct spw_send_how *how, 
   if (spw_usable(ring, error) != 0) return -1;
   if (n > ring->reserved) return spw_fail(error, SPW_MISUSE, EINVAL, "send: more frames than are reserved");
   spw_reap(ring);
-  spw_begin(ring, how->at_tai_ns);
+  spw_begin(ring, how);
   while (n) {
     struct batch batch = {.count = n < ring->batch ? n : ring->batch};
     batch.last = batch.count == n;

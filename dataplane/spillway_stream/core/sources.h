@@ -34,7 +34,8 @@ void spw_write_packet(uint8_t *to, const struct spw_packet *packet, uint32_t pla
                       const uint8_t *picture);
 
 /* When a frame's packets are due, and what the receiver's and the network's buffers hold of it (ST 2110-21; video/timing.py).
- * All times in TAI, nanoseconds. Packet j is read at read_ns + j * spacing_ns and sent lead_ns before. */
+ * All times in TAI, nanoseconds. Packet j is read at read_ns + j * spacing_ns and sent lead_ns before. A frame that has begun
+ * keeps its times when somebody sets the clock. */
 struct spw_schedule {
   int64_t read_ns, lead_ns;
   double spacing_ns, drain_ns;
@@ -70,7 +71,7 @@ struct spw_capture {
   uint64_t count;
 };
 
-/* Send frames first .. first + n - 1 of a capture as they are. begin_ns: CLOCK_TAI of the capture's beginning. Returns 0, or -1
+/* Send frames first .. first + n - 1 of a capture as they are. begin_ns: CLOCK_MONOTONIC at its beginning. Returns 0, or -1
  * with *error, whose `sent` says how many of the n went. */
 int spw_send_capture(struct spw_ring *ring, const struct spw_capture *capture, uint64_t first, uint64_t n, int64_t begin_ns,
                      uint32_t batch, struct spw_error *error);

@@ -99,6 +99,7 @@ struct spw_send_how {
   uint32_t timestamp;  /* RTP's, of all n */
   bool marker;         /* RTP's, on the last of the n */
   uint64_t at_tai_ns;  /* 0: the schedule goes on; else it begins anew there, at most a day ahead */
+  uint64_t at_monotonic_ns; /* the same by CLOCK_MONOTONIC, which nobody sets; at_tai_ns is 0 then */
 };
 
 /* Hand the first n reserved frames to the card, batch by batch, each when it is due. *sent: how many the kernel was given. */
@@ -135,6 +136,7 @@ struct spw_hole {
 uint32_t spw_holes(struct spw_ring *ring, struct spw_hole *last, uint32_t room); /* the latest, oldest first; 64 are kept */
 
 uint64_t spw_tai_ns(void);
+uint64_t spw_monotonic_of(uint64_t at_tai_ns); /* CLOCK_MONOTONIC then, by the offset that the clocks have now */
 
 #ifdef __cplusplus
 }

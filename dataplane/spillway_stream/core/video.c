@@ -37,9 +37,7 @@ static int64_t reads_before(const struct spw_schedule *schedule, int64_t now_ns)
   return (int64_t)ceil((double)(now_ns - schedule->read_ns) / schedule->spacing_ns);
 }
 
-static int64_t now_on(const struct spw_schedule *schedule) { return (int64_t)spw_tai_ns() - schedule->clock_offset_ns; }
-
-/* The bucket drains by a clock that nobody sets. */
+/* Within a frame all goes by a clock that nobody sets. */
 static int64_t monotonic_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -62,11 +60,10 @@ static void wait_for_room(const struct spw_schedule *schedule, const struct spw_
 
 static void note_batch(const struct spw_schedule *schedule, struct spw_levels *levels, uint32_t first, uint32_t packets,
                        int64_t due_ns) {
-  int64_t now = now_on(schedule), reads = reads_before(schedule, now);
+  int64_t now = monotonic_ns(), reads = reads_before(schedule, now);
   int32_t lowest = (int32_t)((int64_t)first - reads), peak = lowest + (int32_t)packets;
-  int64_t monotonic = monotonic_ns();
-  levels->bucket = bucket_at(schedule, levels, monotonic) + packets;
-  levels->before_ns = monotonic;
+  levels->bucket = bucket_at(schedule, levels, now) + packets;
+  levels->before_ns = now;
   levels->bucket_peak = fmax(levels->bucket_peak, levels->bucket);
   levels->last_ns = now - due_ns;
   if (first == 0) {
@@ -90,12 +87,12 @@ static int write_batch(struct spw_ring *ring, const struct spw_picture *picture,
   return 0;
 }
 
-/* One batch into the frames of every ring, then out through all of them. */
+/* One batch into the frames of every ring, then out through all of them. schedule: by CLOCK_MONOTONIC. */
 static int send_batch(struct spw_ring *const *rings, uint32_t legs, const struct spw_picture *picture,
                       const struct spw_schedule *schedule, uint32_t first, uint32_t packets, struct spw_levels *levels,
                       struct spw_error *error) {
   int64_t due = schedule->read_ns - schedule->lead_ns + (int64_t)(first * schedule->spacing_ns);
-  struct spw_send_how how = {.at_tai_ns = (uint64_t)(due + schedule->clock_offset_ns)};
+  struct spw_send_how how = {.at_monotonic_ns = (uint64_t)due};
   uint32_t sent;
   for (uint32_t leg = 0; leg < legs; leg++) {
     if (write_batch(rings[leg], picture, first, packets, error)) return -1;
@@ -110,11 +107,13 @@ static int send_batch(struct spw_ring *const *rings, uint32_t legs, const struct
 
 int spw_send_picture(struct spw_ring *const *rings, uint32_t legs, const struct spw_picture *picture,
                      const struct spw_schedule *schedule, uint32_t batch, struct spw_levels *levels, struct spw_error *error) {
+  struct spw_schedule here = *schedule;
+  here.read_ns = (int64_t)spw_monotonic_of((uint64_t)(schedule->read_ns + schedule->clock_offset_ns));
   levels->bucket_peak = levels->buffer_peak = levels->buffer_lowest = 0;
   batch = batch < schedule->burst ? batch : schedule->burst;
   for (uint32_t first = 0; first < picture->count; first += batch) {
     uint32_t left = picture->count - first;
-    if (send_batch(rings, legs, picture, schedule, first, left < batch ? left : batch, levels, error)) return -1;
+    if (send_batch(rings, legs, picture, &here, first, left < batch ? left : batch, levels, error)) return -1;
   }
   return 0;
 }

@@ -13,7 +13,7 @@ from spillway_stream._ring import send_capture
 from spillway_stream.errors import NotReady
 from spillway_stream.pages import LinkState
 from spillway_stream.pcap.capture import Capture, CaptureError, read_capture
-from spillway_stream.ring import Facts, Ring, tai_ns
+from spillway_stream.ring import Facts, Ring
 from spillway_stream.source.faults import InvalidIntent, NotSupported, Transient
 from spillway_stream.source.figures import Figures
 from spillway_stream.source.spec import PcapSpec, SourceSpec
@@ -45,7 +45,7 @@ class CaptureSender:
 
     def run(self) -> None:
         """Send the capture once, or round after round until something ends the process."""
-        begin_ns = tai_ns() + AHEAD_NS
+        begin_ns = time.monotonic_ns() + AHEAD_NS
         while True:
             begin_ns = self._round(begin_ns) + self._period_ns
             self._figures.rounds += 1
