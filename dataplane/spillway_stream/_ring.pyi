@@ -29,6 +29,7 @@ def send_capture(
     begin_ns: int,
     batch: int,
 ) -> None: ...
+def explain_lost(memory: Buffer, path: str, text: str, exit_code: int) -> None: ...
 
 class RawRing:
     def __new__(

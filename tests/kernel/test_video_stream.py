@@ -220,6 +220,19 @@ def test_faults_are_said_where_kubernetes_shows_them(
         assert sender.fault() == {"reason": reason, "message": message}
 
 
+def test_a_clip_cut_short_while_a_frame_is_sent(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
+    """A frame takes a second here, so the file is cut in the middle of one: words, not SIGBUS."""
+    picture = PictureFormat(240, 600, SMALL.group)
+    (tmp_path / "clip.raw").write_bytes(b"\x7f" * (4 * picture.frame_bytes))
+    ring = open_ring(keeper, tmp_path)
+    with node.peer_listen() as listener, source(tmp_path, [ring], video(picture, "1", file="clip.raw")) as sender:
+        assert listener.frames(50, timeout_s=15, settle_s=0)
+        os.truncate(tmp_path / "clip.raw", 10_000)
+        assert sender.wait() == 4, sender.said
+        message = "source.video.file: clip.raw was cut short while it was sent, or its disk cannot be read any more"
+        assert sender.fault() == {"reason": "Transient", "message": message}
+
+
 def test_a_clip_that_is_not_looped_ends(node: NetnsPair, keeper: RingKeeper, tmp_path: Path) -> None:
     """Exit code 0, and every packet of its three frames went out."""
     clip = [bytes([each]) * SMALL.frame_bytes for each in (1, 2, 3)]

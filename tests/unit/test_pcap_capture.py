@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillway_stream.pcap.capture import CaptureError, read_capture
+from spillway_stream.pcap.capture import LONGEST_NS, CaptureError, read_capture
 
 EPOCH_S = 1_700_000_000
 Frames = list[tuple[int, bytes]]  # nanoseconds after EPOCH_S, bytes
@@ -86,10 +86,24 @@ def test_every_format_reads_alike(writer, order):
 def test_nothing_is_lost_and_time_never_falls(frames, ng):
     found = read(pcapng(frames) if ng else classic(frames, nano=True))
     assert [frame for _, frame in found] == [frame for _, frame in frames]
-    highest = frames[0][0]
-    for (due, _), (at, _) in zip(found, frames, strict=True):
-        highest = max(highest, at)
-        assert due == highest - frames[0][0]
+    assert [due for due, _ in found] == plain_due([at for at, _ in frames])
+
+
+def plain_due(times: list[int]) -> list[int]:
+    """A small step back waits for the clock to come round again; a larger one is cut out of the capture."""
+    due, begin = [0], times[0]
+    for at in times[1:]:
+        if at - begin < due[-1] - 10**9:
+            begin = at - due[-1]
+        due.append(max(due[-1], at - begin))
+    return due
+
+
+def test_a_clock_that_was_set_back_leaves_no_burst():
+    """Ten frames a tenth of a second apart; after the fifth somebody sets the clock an hour back."""
+    times = [number * 10**8 - (3600 * 10**9 if number >= 5 else 0) for number in range(10)]
+    due = [at for at, _ in read(classic([(at + 3600 * 10**9, bytes(60)) for at in times]))]
+    assert due == [0, 1 * 10**8, 2 * 10**8, 3 * 10**8, 4 * 10**8, 4 * 10**8, 5 * 10**8, 6 * 10**8, 7 * 10**8, 8 * 10**8]
 
 
 @settings(deadline=None)  # a loaded machine is no fault
@@ -114,6 +128,33 @@ def test_a_simple_block_goes_right_behind_the_one_before():
     assert read(raw)[-1] == (500, b"c" * 60)
 
 
+def test_a_frame_without_a_time_before_all_others():
+    """Its successor's time is not counted from 1970."""
+    simple = block("<", 3, struct.pack("<I", 60) + b"s" * 60)
+    assert read(section("<") + interface("<", 9) + simple + enhanced("<", EPOCH_S * 10**9, b"a" * 60)) == [
+        (0, b"s" * 60), (0, b"a" * 60),
+    ]  # fmt: skip
+
+
+def old_packet(order: str, ticks: int, frame: bytes, number: int = 0) -> bytes:
+    """A packet block, which enhanced ones have replaced."""
+    head = struct.pack(f"{order}2H4I", number, 77, ticks >> 32, ticks & 0xFFFFFFFF, len(frame), len(frame))
+    return block(order, 2, head + frame + bytes(-len(frame) % 4))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_old_packet_blocks_are_not_passed_over(order):
+    raw = section(order) + interface(order, 9) + interface(order, 9)
+    raw += old_packet(order, 1000, b"a" * 61, 1) + enhanced(order, 1500, b"b" * 60)
+    assert read(raw) == [(0, b"a" * 61), (500, b"b" * 60)]
+
+
+def test_times_that_no_schedule_holds():
+    """As many seconds as 64 bits count: read, and never an overflow."""
+    raw = section("<") + interface("<", 0) + enhanced("<", 0, b"a" * 60) + enhanced("<", 2**64 - 1, b"b" * 60)
+    assert [due for due, _ in read(raw)] == [0, LONGEST_NS]
+
+
 def test_a_second_section_has_its_own_order_and_interfaces():
     raw = pcapng(FRAMES[:1]) + section(">") + interface(">", 9) + enhanced(">", EPOCH_S * 10**9 + 77, b"z" * 60)
     assert read(raw) == [FRAMES[0], (77, b"z" * 60)]
@@ -125,6 +166,14 @@ def test_a_second_section_has_its_own_order_and_interfaces():
         pytest.param(b"", "neither pcap nor pcapng", id="empty"),
         pytest.param(b"\x7fELF" + bytes(60), "neither pcap nor pcapng", id="a program"),
         pytest.param(classic([]), "no frame", id="no frame"),
+        pytest.param(b"\x1f\x8b\x08" + bytes(60), r"compressed \(gzip\): unpack it", id="gzip"),
+        pytest.param(b"\x28\xb5\x2f\xfd" + bytes(60), r"compressed \(zstd\): unpack it", id="zstd"),
+        pytest.param(classic(FRAMES)[:4] + b"\x01\x00\x02\x00" + classic(FRAMES)[8:], "pcap of version 1.2", id="archaic"),
+        pytest.param(classic(FRAMES)[:6] + b"\x05" + classic(FRAMES)[7:], "pcap of version 2.5", id="of tomorrow"),
+        pytest.param(
+            block("<", 0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 2, 0, -1)), "pcapng of version 2.0", id="ng of tomorrow"
+        ),
+        pytest.param(pcapng(FRAMES)[:-4] + b"\x10\0\0\0", "another length at its end", id="lengths that contradict each other"),
         pytest.param(classic(FRAMES)[:-10], "10 bytes before its last frame", id="cut in a frame"),
         pytest.param(classic(FRAMES[:1]) + b"\0" * 7, "in the middle of a header", id="cut in a header"),
         pytest.param(classic(FRAMES, link=113), "frame 1 has link type 113", id="Linux cooked"),

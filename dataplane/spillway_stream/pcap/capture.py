@@ -1,7 +1,7 @@
 """Captures as arrays: where each frame begins, how long it is, when it is due. Pure: bytes in, arrays out.
 
-Classic pcap in either byte order with microseconds or nanoseconds (draft-ietf-opsawg-pcap), and pcapng (draft-ietf-opsawg-pcapng)
-with any of its time resolutions. Only Ethernet is replayed, and only frames that were captured whole.
+Classic pcap 2.4 in either byte order with microseconds or nanoseconds (draft-ietf-opsawg-pcap), and pcapng 1.0 and 1.2
+(draft-ietf-opsawg-pcapng) with any of its time resolutions. Only Ethernet is replayed, and only frames that were captured whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 ETHERNET = 1
 SHORTEST = 14  # an Ethernet header
 SECOND_NS = 1_000_000_000
+STEP_NS = SECOND_NS  # captures of several queues step back a little; further than that, the clock was set
+LONGEST_NS = 1 << 62  # 146 years: a schedule's times have 63 bits
+PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x04\x22\x4d\x18": "lz4"}
 
 
 class CaptureError(ValueError):
@@ -59,19 +62,33 @@ class Capture:
 def read_capture(raw: memoryview) -> Capture:
     """Index a whole file. Raises CaptureError."""
     frames = _pcapng(raw) if bytes(raw[:4]) == b"\x0a\x0d\x0d\x0a" else _classic(raw)
-    at, lengths, due = array("Q"), array("I"), array("Q")
-    first_ns = last_ns = 0
+    at, lengths, due, pace = array("Q"), array("I"), array("Q"), _Pace()
     for number, frame in enumerate(frames):
         _check(number, frame)
-        time_ns = last_ns if frame.time_ns is None else frame.time_ns
-        first_ns = first_ns if number else time_ns
-        last_ns = max(last_ns, time_ns)  # captures of several queues step back a little
         at.append(frame.at)
         lengths.append(frame.size)
-        due.append(last_ns - first_ns)
+        due.append(pace.due_ns(frame.time_ns))
     if not at:
         raise CaptureError("the capture has no frame")
     return Capture(at, lengths, due)
+
+
+class _Pace:
+    """From times in the file to times after the first frame's, which never fall."""
+
+    def __init__(self) -> None:
+        self._first_ns: int | None = None
+        self._last_ns = self._shift_ns = 0
+
+    def due_ns(self, time_ns: int | None) -> int:
+        """Of the next frame. A step back of the clock is no gap, and what follows keeps its own distances."""
+        if time_ns is not None:
+            self._first_ns = time_ns if self._first_ns is None else self._first_ns
+            due_ns = time_ns - self._first_ns + self._shift_ns
+            if due_ns < self._last_ns - STEP_NS:
+                self._shift_ns += self._last_ns - due_ns
+            self._last_ns = min(LONGEST_NS, max(self._last_ns, due_ns))
+        return self._last_ns
 
 
 def _check(number: int, frame: Captured) -> None:
@@ -88,6 +105,7 @@ MAGIC_MICRO, MAGIC_NANO = 0xA1B2C3D4, 0xA1B23C4D
 
 def _classic(raw: memoryview) -> Iterator[Captured]:
     order, unit_ns = _classic_kind(raw)
+    _check_version("pcap", struct.unpack_from(f"{order}2H", raw, 4), {(2, 4)})
     link = struct.unpack_from(f"{order}I", raw, 20)[0] & 0xFFFF  # above: FCS length and flags
     record, at = struct.Struct(f"{order}4I"), 24
     while at < len(raw):
@@ -105,10 +123,18 @@ def _classic_kind(raw: memoryview) -> tuple[str, int]:
             (magic,) = struct.unpack_from(f"{order}I", raw)
             if magic in (MAGIC_MICRO, MAGIC_NANO):
                 return order, 1000 if magic == MAGIC_MICRO else 1
+    for magic, program in PACKED.items():
+        if bytes(raw[: len(magic)]) == magic:
+            raise CaptureError(f"the file is compressed ({program}): unpack it")
     raise CaptureError("the file is neither pcap nor pcapng")
 
 
-SECTION, INTERFACE, SIMPLE, ENHANCED = 0x0A0D0D0A, 1, 3, 6
+def _check_version(kind: str, version: tuple[int, ...], known: set[tuple[int, int]]) -> None:
+    if version not in known:
+        raise CaptureError(f"the file is {kind} of version {version[0]}.{version[1]}, which nobody has described")
+
+
+SECTION, INTERFACE, PACKET, SIMPLE, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 BYTE_ORDER = 0x1A2B3C4D
 TIME_RESOLUTION, TIME_OFFSET = 9, 14  # options of an interface
 
@@ -130,11 +156,14 @@ def _pcapng(raw: memoryview) -> Iterator[Captured]:
     order, interfaces = "<", list[_Interface]()
     for at, kind, body, order in _blocks(raw):
         if kind == SECTION:
+            _check_version("pcapng", _unpack(struct.Struct(f"{order}2H"), body, 4), {(1, 0), (1, 2)})
             interfaces = []
         elif kind == INTERFACE:
             interfaces.append(_interface(body, order))
         elif kind == ENHANCED:
-            yield _enhanced(at, body, order, interfaces)
+            yield _stamped(at, body, struct.Struct(f"{order}5I"), interfaces)
+        elif kind == PACKET:
+            yield _stamped(at, body, struct.Struct(f"{order}2H4I"), interfaces)
         elif kind == SIMPLE:
             yield _simple(at, body, order, interfaces)
 
@@ -149,6 +178,8 @@ def _blocks(raw: memoryview) -> Iterator[tuple[int, int, memoryview, str]]:
         if size < 12 or size % 4:
             raise CaptureError(f"a block at byte {at} says that it has {size} bytes")
         _inside(raw, at, size)
+        if _unpack(struct.Struct(f"{order}I"), raw, at + size - 4)[0] != size:
+            raise CaptureError(f"a block at byte {at} has another length at its end than at its beginning")
         yield at + 8, kind, raw[at + 8 : at + size - 4], order
         at += size
 
@@ -181,8 +212,9 @@ def _options(raw: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
         at += 4 + -(-size // 4) * 4
 
 
-def _enhanced(at: int, body: memoryview, order: str, interfaces: list[_Interface]) -> Captured:
-    number, high, low, size, whole = _unpack(struct.Struct(f"{order}5I"), body, 0)
+def _stamped(at: int, body: memoryview, layout: struct.Struct, interfaces: list[_Interface]) -> Captured:
+    """layout: of the 20 bytes before the frame. The old packet block counts drops in two of the four bytes of the interface."""
+    number, *_, high, low, size, whole = _unpack(layout, body, 0)
     if number >= len(interfaces):
         raise CaptureError(f"the frame at byte {at} is of interface {number}, which the file does not describe")
     _inside(body, 20, size)

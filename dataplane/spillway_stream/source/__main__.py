@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType
 
 from spillway_stream.cores import CoreChoice
@@ -18,6 +15,7 @@ from spillway_stream.errors import RingError
 from spillway_stream.ring import Ring, connect
 from spillway_stream.source import metrics
 from spillway_stream.source.core import Tell, check_core, on_a_core, surroundings
+from spillway_stream.source.ending import explain
 from spillway_stream.source.faults import SourceError, Transient
 from spillway_stream.source.figures import Figures
 from spillway_stream.source.replay import CaptureSender
@@ -26,7 +24,6 @@ from spillway_stream.source.studio import picture_of, profile_of
 from spillway_stream.source.video import VideoSender
 
 LOG = logging.getLogger("spillway_stream.source")
-TERMINATION = "/dev/termination-log"
 
 
 class Stopped(BaseException):
@@ -43,9 +40,9 @@ def main() -> int:
     except Stopped:
         LOG.info("told to stop")
     except SourceError as fault:
-        return _explain(fault)
+        return explain(fault)
     except RingError as error:
-        return _explain(Transient(str(error)))
+        return explain(Transient(str(error)))
     return 0
 
 
@@ -110,15 +107,6 @@ def _metrics(port: int, figures: Figures, rings: tuple[Ring, ...]) -> Iterator[N
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped
-
-
-def _explain(fault: SourceError) -> int:
-    LOG.error("%s: %s", fault.reason, fault)
-    with contextlib.suppress(OSError):  # there is none outside Kubernetes
-        Path(os.environ.get("SPILLWAY_TERMINATION", TERMINATION)).write_text(
-            json.dumps({"reason": fault.reason, "message": str(fault)}), encoding="utf-8"
-        )
-    return fault.exit_code
 
 
 if __name__ == "__main__":

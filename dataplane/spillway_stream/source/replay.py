@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import os
 import time
 from array import array
-from fractions import Fraction
+from pathlib import Path
 
 from spillway_stream._ring import send_capture
 from spillway_stream.errors import NotReady
 from spillway_stream.pages import LinkState
-from spillway_stream.pcap.capture import Capture, CaptureError, read_capture
+from spillway_stream.pcap.capture import LONGEST_NS, Capture, CaptureError, read_capture
 from spillway_stream.ring import Facts, Ring
-from spillway_stream.source.faults import InvalidIntent, NotSupported, Transient
+from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.figures import Figures
+from spillway_stream.source.files import map_file, open_file
 from spillway_stream.source.spec import PcapSpec, SourceSpec
 from spillway_stream.wire import FRAME_BYTES
 
 LOG = logging.getLogger("spillway_stream.source")
 FIELD = "source.pcap.file"
-LINK_BYTES = 22  # what a frame may have beside what the MTU counts: Ethernet and two VLAN tags
+LINK_BYTES = (
+    18  # beside what the MTU counts: Ethernet and a VLAN tag; links drop what is longer, and say nothing (net/core/dev.c)
+)
 CHUNK = 8192  # frames between two looks at what else has to be done
 AHEAD_NS = 10_000_000
 RETRY_S = 0.1
+YEAR_NS = 365 * 86400 * 10**9
 
 
 class CaptureSender:
@@ -32,14 +35,14 @@ class CaptureSender:
 
     def __init__(self, spec: SourceSpec, pcap: PcapSpec, ring: Ring, figures: Figures) -> None:
         self._ring, self._figures, self._loop = ring, figures, pcap.loop
-        self._bytes = _mapped(spec, pcap)
+        self._bytes = _mapped(spec.files / pcap.file)
         try:
             self._capture = read_capture(self._bytes)
         except CaptureError as error:
             raise InvalidIntent(FIELD, f"{pcap.file}: {error}") from error
-        check_lengths(self._capture, ring.facts)
+        check_lengths(pcap.file, self._capture, ring.facts)
         paced = spec.pacing.packets_per_second or spec.pacing.bits_per_second
-        self._due_ns = None if paced else scaled(self._capture.due_ns, pcap.speed)
+        self._due_ns = None if paced else scaled(pcap, self._capture.due_ns)
         self._period_ns = int(self._capture.period_ns / pcap.speed)
         LOG.info("%d frames, %.3f s at the capture's own pace", len(self._capture), self._capture.period_ns / 1e9)
 
@@ -82,23 +85,26 @@ class CaptureSender:
         return time.monotonic_ns() - begun_ns
 
 
-def scaled(due_ns: array[int], speed: Fraction) -> array[int]:
-    """Due times at another speed: twice the speed is half the time."""
-    if speed == 1:
-        return due_ns
-    return array("Q", (each * speed.denominator // speed.numerator for each in due_ns))
+def scaled(pcap: PcapSpec, due_ns: array[int]) -> array[int]:
+    """Due times at the wanted speed: twice the speed is half the time. Raises InvalidIntent for what nobody waits for."""
+    speed = pcap.speed
+    takes_ns = due_ns[-1] * speed.denominator // speed.numerator
+    if takes_ns > YEAR_NS or due_ns[-1] >= LONGEST_NS:
+        years = f"{takes_ns // YEAR_NS} years"
+        raise InvalidIntent(FIELD, f"{pcap.file}: at its own pace it takes {years}: give pacing.packetsPerSecond, or a speed")
+    return due_ns if speed == 1 else array("Q", (each * speed.denominator // speed.numerator for each in due_ns))
 
 
-def check_lengths(capture: Capture, facts: Facts) -> None:
+def check_lengths(file: str, capture: Capture, facts: Facts) -> None:
     """Raises NotSupported, naming the longest frame, if the ring or the interface cannot take it."""
     number = capture.longest
     size = capture.lengths[number]
+    longest = f"{FIELD}: {file}: frame {number + 1} has {size} bytes"
     if size > facts.frame_bytes:
-        raise NotSupported(f"frame {number + 1} has {size} bytes, the ring's frames take {facts.frame_bytes}: {_larger(size)}")
+        raise NotSupported(f"{longest}, the ring's frames take {facts.frame_bytes}: {_larger(size)}")
     if size > facts.mtu + LINK_BYTES:
-        raise NotSupported(
-            f"frame {number + 1} has {size} bytes, {facts.interface} takes {facts.mtu + LINK_BYTES} (MTU {facts.mtu})"
-        )
+        taken = f"{facts.interface} takes {facts.mtu + LINK_BYTES} with its MTU of {facts.mtu}"
+        raise NotSupported(f"{longest}, {taken}: it needs an MTU of {size - LINK_BYTES}")
 
 
 def _larger(size: int) -> str:
@@ -107,17 +113,11 @@ def _larger(size: int) -> str:
     return f"ring.frameBytes can be {enough}" if enough else f"no ring's take more than {FRAME_BYTES[-1]}"
 
 
-def _mapped(spec: SourceSpec, pcap: PcapSpec) -> memoryview:
-    path = spec.files / pcap.file
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise InvalidIntent(FIELD, f"there is no {pcap.file} in the volume") from None
-    except OSError as error:
-        raise Transient(f"{FIELD}: {pcap.file}: {os.strerror(error.errno or 0).lower()}") from error
+def _mapped(path: Path) -> memoryview:
+    fd = open_file(path, FIELD)
     try:
         if not os.fstat(fd).st_size:
-            raise InvalidIntent(FIELD, f"{pcap.file} is empty")
-        return memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+            raise InvalidIntent(FIELD, f"{path.name} is empty")
+        return memoryview(map_file(fd, path, FIELD))
     finally:
         os.close(fd)

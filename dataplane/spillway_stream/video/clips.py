@@ -1,7 +1,7 @@
 """Pictures from a raw file: frame after frame, each line from top to bottom, pgroups as they stand on the wire, nothing between.
 
-The file is mapped, not read: the page cache holds it once for all streams of a node. It must not be cut short while it is sent
-(the kernel would end the process with SIGBUS), so its size is looked at again before each frame.
+The file is mapped, not read: the page cache holds it once for all streams of a node. It must not be cut short while it is sent,
+so its size is looked at again before each frame; `map_file` has the words for what happens between two looks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from spillway_stream.source.faults import InvalidIntent, Transient
+from spillway_stream.source.files import map_file, open_file
 from spillway_stream.video.formats import PictureFormat
 
 FIELD = "source.video.file"
@@ -23,10 +24,10 @@ class Clip:
     def __init__(self, path: Path, picture: PictureFormat, *, loop: bool) -> None:
         self.stride = picture.line_bytes
         self._loop, self._frame_bytes, self._path = loop, picture.frame_bytes, path
-        self._fd = _open(path)
+        self._fd = open_file(path, FIELD)
         self._size = os.fstat(self._fd).st_size
         self.frames = whole_frames(path.name, self._size, picture)
-        self._map = mmap.mmap(self._fd, self._size, prot=mmap.PROT_READ)
+        self._map = map_file(self._fd, path, FIELD)
         self._memory = memoryview(self._map)
 
     def frame(self, index: int, number: int) -> tuple[memoryview, int] | None:
@@ -54,12 +55,3 @@ def whole_frames(name: str, size_bytes: int, picture: PictureFormat) -> int:
     kind = f"{picture.width}x{picture.height} {group.sampling} with {group.depth_bits} bit"
     found = f"{name} has {size_bytes} bytes, {frames} frames and {rest} bytes more"
     raise InvalidIntent(FIELD, f"{found}; a frame of {kind} has {picture.frame_bytes}")
-
-
-def _open(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise InvalidIntent(FIELD, f"there is no {path.name} in the volume") from None
-    except OSError as error:
-        raise Transient(f"{FIELD}: {path.name}: {os.strerror(error.errno or 0).lower()}") from error
