@@ -254,6 +254,11 @@ def of_video(**fields: object) -> Manifest:
     return stream(source={"video": PICTURE}, **fields)
 
 
+def with_leg(**fields: object) -> Manifest:
+    """A stream on queue 4 of eth1 that goes out twice."""
+    return stream(txQueue=4, source={"video": PICTURE | {"legs": [LEG | fields]}})
+
+
 VIDEO, PCAP = "spec.source.video", "spec.source.pcap"
 SOURCES = (
     Constraint("video-field", video(), video(width=1), f"{VIDEO}.width", UNKNOWN),
@@ -318,6 +323,20 @@ SOURCES = (
     Constraint("depth-steps", video(depthBits=10), video(depthBits=9), f"{VIDEO}.depthBits", "one of 8, 10, 12"),
     Constraint("legs-least", leg(), video(legs=[]), f"{VIDEO}.legs", "should have at least 1 items"),
     Constraint("legs-most", leg(), video(legs=[LEG, LEG]), f"{VIDEO}.legs", "must have at most 1 item"),
+    *(
+        Constraint(
+            f"legs-apart-{name}",
+            with_leg(**apart),
+            with_leg(interface="eth1", txQueue=4),
+            "spec.txQueue",
+            "the second path asks for the same queue",
+        )
+        for name, apart in (
+            ("queue", {"interface": "eth1", "txQueue": 5}),
+            ("interface", {"interface": "eth2", "txQueue": 4}),
+            ("any", {"interface": "eth1"}),
+        )
+    ),
     Constraint(
         "rate-shape", video(exactFrameRate="60000/1001"), video(exactFrameRate="59.94"), f"{VIDEO}.exactFrameRate", "not a rate"
     ),

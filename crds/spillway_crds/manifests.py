@@ -18,6 +18,7 @@ METADATA_FIELDS = (
     "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
     "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers", "managedFields",
 )  # fmt: skip
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -49,7 +50,15 @@ def _metadata_problems(metadata: Any) -> list[Problem]:
         )
     elif len(name) > names.MAX_NAME_LENGTH:
         found.append(Problem("metadata.name", name, f"Too long: may not be more than {names.MAX_NAME_LENGTH} bytes"))
-    return found
+    return [*found, *_namespace_problems(metadata.get("namespace"))]
+
+
+def _namespace_problems(namespace: object) -> list[Problem]:
+    """No namespace has such a name, so the API server would only say that it does not find it."""
+    if namespace in (None, "") or (isinstance(namespace, str) and DNS_LABEL.fullmatch(namespace)):
+        return []
+    reason = "a namespace's name is at most 63 lower case alphanumeric characters or '-', the first and last of them no '-'"
+    return [Problem("metadata.namespace", namespace, reason)]
 
 
 def _spec_problems(raw: Mapping[str, Any], spec: Record) -> tuple[Problem, ...]:

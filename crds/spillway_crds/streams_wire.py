@@ -73,7 +73,7 @@ def decode_stream(raw: Mapping[str, Any]) -> BypassStream:
         raise InvalidIntent(tuple(problems))
     metadata = raw["metadata"]
     return BypassStream(
-        namespace=metadata.get("namespace", DEFAULT_NAMESPACE),
+        namespace=metadata.get("namespace") or DEFAULT_NAMESPACE,
         name=metadata["name"],
         spec=_stream_spec(completed(SPEC, raw["spec"])),
         uid=metadata.get("uid", ""),

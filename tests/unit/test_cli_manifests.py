@@ -50,7 +50,7 @@ def test_a_fault_is_one_line_with_file_line_field_value_and_reason(loading):
 STREAM = """\
 apiVersion: spillway.dev/v1alpha1
 kind: BypassStream
-metadata: {name: cam, namespace: PLACE}
+metadata: {name: cam, namespace: place}
 spec:
   interface: eth1
   source: {application: {}}
@@ -60,7 +60,7 @@ spec:
 
 def test_streams_stand_beside_filters(loading):
     """Each by its own law, under its own name; the same name in two namespaces is two streams."""
-    found = loading(one=manifest("cam"), two=STREAM.replace("PLACE", "a"), three=STREAM.replace("PLACE", "b"))
+    found = loading(one=manifest("cam"), two=STREAM.replace("place", "a"), three=STREAM.replace("place", "b"))
     assert found.faults == ()
     assert [each.name for each in found.filters] == ["cam"]
     assert {each.stream.namespace for each in found.streams} == {"a", "b"}

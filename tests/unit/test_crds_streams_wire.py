@@ -7,10 +7,11 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from tests import stream_cases
 
 from spillway_crds.errors import InvalidIntent
 from spillway_crds.streams import BindMode, ClockSource, Flow, Pacing, RingParameters, RingSize, VlanTag
-from spillway_crds.streams_wire import decode_parameters, encode_parameters
+from spillway_crds.streams_wire import decode_parameters, decode_stream, encode_parameters
 
 SHORT = Flow(ip_address("10.244.0.2"), 5004)
 FULL = RingParameters(
@@ -73,3 +74,15 @@ def test_what_is_not_understood_is_refused_with_its_path(change: dict[str, Any],
     with pytest.raises(InvalidIntent) as refused:
         decode_parameters({**encode_parameters(FULL), **change})
     assert path in [problem.path for problem in refused.value.problems]
+
+
+@pytest.mark.parametrize("namespace", ["Studio", "a.b", "-a", "s" * 64, 5])
+def test_a_namespace_that_cannot_be_is_refused(namespace: object) -> None:
+    with pytest.raises(InvalidIntent) as refused:
+        decode_stream(stream_cases.stream() | {"metadata": {"name": "cam", "namespace": namespace}})
+    assert [(problem.path, problem.value) for problem in refused.value.problems] == [("metadata.namespace", namespace)]
+
+
+@pytest.mark.parametrize("namespace", ["", None])
+def test_no_namespace_is_the_default_one(namespace: object) -> None:
+    assert decode_stream(stream_cases.stream() | {"metadata": {"name": "cam", "namespace": namespace}}).namespace == "default"

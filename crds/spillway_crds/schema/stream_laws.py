@@ -162,6 +162,13 @@ def _only_with(field: str, sources: tuple[str, ...], message: str) -> Law:
     )
 
 
+def _apart(spec: Mapping[str, Any]) -> bool:
+    """AF_XDP has one owner per queue: a second path through the same one could never begin."""
+    legs = spec["source"].get("video", {}).get("legs", ())
+    mine = (spec["interface"], spec["txQueue"])
+    return spec["txQueue"] == "Any" or all((leg["interface"], leg["txQueue"]) != mine for leg in legs)
+
+
 STREAM_LAWS = (
     _only_with("nodeSelector", ("video", "pcap"), "an application's pod has a selector of its own"),
     _only_with("cpu", ("video", "pcap"), "an application chooses its core itself"),
@@ -171,5 +178,12 @@ STREAM_LAWS = (
         holds=lambda spec: "pacing" not in spec or ("profile" in spec["pacing"]) == ("video" in spec["source"]),
         message="video is paced by a profile, all else by a rate",
         field_path=".pacing",
+    ),
+    Law(
+        cel="!has(self.source.video) || !has(self.source.video.legs) || self.txQueue == 'Any'"
+        " || self.source.video.legs.all(leg, leg.interface != self.interface || leg.txQueue != self.txQueue)",
+        holds=_apart,
+        message="the second path asks for the same queue of the same interface, and a queue carries one ring",
+        field_path=".txQueue",
     ),
 )
