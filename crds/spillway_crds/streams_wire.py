@@ -59,9 +59,9 @@ def encode_parameters(parameters: RingParameters) -> dict[str, Any]:
     return {"apiVersion": names.API_VERSION, "kind": PARAMETERS_KIND, **encode_ring_fields(parameters)}
 
 
-def decode_parameters(raw: Mapping[str, Any]) -> RingParameters:
-    """Inverse of `encode_parameters`. Raises InvalidIntent with every problem, each with its path below `parameters`."""
-    return decode_ring_fields(checked(PARAMETERS, raw, "parameters"))
+def decode_parameters(raw: Any, path: str = "parameters") -> RingParameters:
+    """Inverse of `encode_parameters`. Raises InvalidIntent with every problem, each with its path below `path`."""
+    return decode_ring_fields(checked(PARAMETERS, raw, path))
 
 
 def decode_stream(raw: Mapping[str, Any]) -> BypassStream:

@@ -164,3 +164,22 @@ def test_streams_are_said_in_a_line_and_as_values(capsys):
     assert main(["check", "--output", "json", files]) == 0
     (found,) = json.loads(capsys.readouterr().out)["streams"]
     assert (found["namespace"], found["name"], found["txQueue"], found["bindMode"]) == ("studio", "camera-1", 2, "Prefer")
+
+
+def test_claims_for_queues_are_checked_and_said(tmp_path, capsys):
+    """With file, line and kind; what is valid is said in a line, as a stream is."""
+    head = "apiVersion: resource.k8s.io/v1\nkind: ResourceClaim\nmetadata: {name: own, namespace: studio}\nspec:\n  devices:\n"
+    asked = "    requests: [{name: tx, exactly: {deviceClassName: studio.tx-queue.spillway.dev}}]\n    config:\n"
+    flow = "{destinationAddress: 10.0.0.7, destinationPort: 5004}"
+    parameters = f"{{apiVersion: spillway.dev/v1alpha1, kind: RingParameters, flow: {flow}}}"
+    file = tmp_path / "own.yaml"
+    file.write_text(f"{head}{asked}    - opaque: {{driver: tx-queue.spillway.dev, parameters: {parameters}}}\n")
+    assert main(["check", str(file)]) == 0
+    assert "ResourceClaim studio/own: request tx: a transmit queue, to 10.0.0.7:5004" in capsys.readouterr().out
+    assert main(["check", str(file), "-o", "json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["claims"]
+    assert (found["kind"], found["rings"][0]["request"], found["rings"][0]["bindMode"]) == ("ResourceClaim", "tx", "Prefer")
+    file.write_text(file.read_text().replace("5004", "0"))
+    assert main(["check", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert ":8: document 1: ResourceClaim own: spec.devices.config[0].opaque.parameters.flow.destinationPort: 0" in said

@@ -8,7 +8,7 @@ from typing import Any
 from spillway_crds.encode import encode_content
 from spillway_crds.filters import RuleAction
 from spillway_crds.streams_wire import encode_ring_fields
-from spillway_dataplane.cli.manifests import Fault, Loaded, Manifest, StreamManifest
+from spillway_dataplane.cli.manifests import ClaimManifest, Fault, Loaded, Manifest, StreamManifest
 from spillway_dataplane.cli.programs import ProgramPreview
 from spillway_dataplane.cli.review import Remark, Review, touched_flows
 
@@ -30,6 +30,7 @@ def check_value(loaded: Loaded, seen: Review, programs: tuple[ProgramPreview, ..
         ],
         "filters": list(map(_filter, loaded.manifests)),
         "streams": list(map(_stream, loaded.streams)),
+        "claims": list(map(_claim, loaded.claims)),
         "programs": list(map(_program, programs)),
     }
 
@@ -78,6 +79,18 @@ def _stream(manifest: StreamManifest) -> Json:
         "interface": stream.spec.interface,
         "txQueue": "Any" if stream.spec.tx_queue is None else stream.spec.tx_queue,
         **encode_ring_fields(stream.spec.parameters),
+    }
+
+
+def _claim(manifest: ClaimManifest) -> Json:
+    claim = manifest.claim
+    return {
+        "file": manifest.document.file,
+        "document": manifest.document.number,
+        "kind": claim.kind,
+        "namespace": claim.namespace,
+        "name": claim.name,
+        "rings": [{"request": request, **encode_ring_fields(parameters)} for request, parameters in claim.rings],
     }
 
 

@@ -8,7 +8,7 @@ from textwrap import indent
 
 from spillway_crds.filters import FloodFilter
 from spillway_dataplane.cli.console import Say
-from spillway_dataplane.cli.describe import interfaces_text, match_text, queues_text, selector_text, stream_text
+from spillway_dataplane.cli.describe import claim_text, interfaces_text, match_text, queues_text, selector_text, stream_text
 from spillway_dataplane.cli.manifests import Loaded
 from spillway_dataplane.cli.programs import ProgramPreview
 from spillway_dataplane.cli.review import Remark, Review, touched_flows
@@ -27,6 +27,9 @@ def print_check(say: Say, loaded: Loaded, seen: Review, programs: tuple[ProgramP
     for stream in loaded.streams:
         say.line()
         say.line(stream_text(stream.stream))
+    for claim in loaded.claims:
+        say.line()
+        say.line(claim_text(claim.claim))
     if programs:
         _print_programs(say, programs)
         _print_refusals(say, programs)
@@ -101,7 +104,7 @@ def _print_verdict(say: Say, loaded: Loaded, seen: Review, programs: tuple[Progr
         "refused program": sum(bool(each.refusal) for each in programs),
     }
     said = ", ".join(_counted(count, what) for what, count in bad.items() if count)
-    valid = f"{len(loaded.filters) + len(loaded.streams)} valid"
+    valid = f"{len(loaded.filters) + len(loaded.streams) + len(loaded.claims)} valid"
     say.line(f"{valid}; {said}" if said else valid, ERROR if said else GOOD)
 
 

@@ -1,11 +1,12 @@
-"""Filters and streams in a person's words. Pure."""
+"""Filters, streams and claims in a person's words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from spillway_crds.claims import WrittenClaim
 from spillway_crds.filters import PROTOCOL_NUMBERS, FilterContent, Fragments, LengthRange, Match, NodeSelector, PortRange, TcpFlag
-from spillway_crds.streams import BypassStream
+from spillway_crds.streams import BypassStream, RingParameters
 
 DEFAULT_ROUTES = "default routes"
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()}
@@ -77,7 +78,19 @@ def stream_text(stream: BypassStream) -> str:
     """One stream in one line: which queue, where to, filled by whom."""
     spec = stream.spec
     queue = "any transmit queue" if spec.tx_queue is None else f"transmit queue {spec.tx_queue}"
-    flow, source = spec.parameters.flow, type(spec.source).__name__.removesuffix("Source").lower()
+    source = type(spec.source).__name__.removesuffix("Source").lower()
+    return f"BypassStream {stream.namespace}/{stream.name}: {queue} of {spec.interface}, {ring_text(spec.parameters)}, {source}"
+
+
+def claim_text(claim: WrittenClaim) -> str:
+    """One claim in one line: what each of its rings is to be."""
+    name = f"{claim.namespace}/{claim.name}" if claim.namespace else claim.name
+    rings = "; ".join(f"request {request}: a transmit queue, {ring_text(parameters)}" for request, parameters in claim.rings)
+    return f"{claim.kind} {name}: {rings}"
+
+
+def ring_text(parameters: RingParameters) -> str:
+    """Where a ring's packets go and how it is bound."""
+    flow = parameters.flow
     where = f"[{flow.destination}]" if flow.destination.version == 6 else str(flow.destination)
-    what = f"{queue} of {spec.interface}, to {where}:{flow.destination_port}, bind mode {spec.parameters.bind_mode}, {source}"
-    return f"BypassStream {stream.namespace}/{stream.name}: {what}"
+    return f"to {where}:{flow.destination_port}, bind mode {parameters.bind_mode}"

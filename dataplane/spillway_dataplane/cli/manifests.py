@@ -1,4 +1,7 @@
-"""FloodFilters and BypassStreams from files: every document decoded, every fault kept. `check` and `run` see the same."""
+"""FloodFilters, BypassStreams and claims for queues from files: every document decoded, every fault kept.
+
+`check` and `run` see the same.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spillway_crds import decode, names
+from spillway_crds.claims import CLAIM_KIND, TEMPLATE_KIND, WrittenClaim, asks_for_queues, read_written_claim
 from spillway_crds.errors import InvalidIntent, Problem
 from spillway_crds.filters import FloodFilter
 from spillway_crds.streams import BypassStream
@@ -32,6 +36,14 @@ class StreamManifest:
 
     document: Document
     stream: BypassStream
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimManifest:
+    """One claim, or template of one, that asks for transmit queues, and where it stands. The rest of it is the API server's."""
+
+    document: Document
+    claim: WrittenClaim
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,7 @@ class Loaded:
 
     manifests: tuple[Manifest, ...] = ()
     streams: tuple[StreamManifest, ...] = ()
+    claims: tuple[ClaimManifest, ...] = ()
     faults: tuple[Fault, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
@@ -87,7 +100,7 @@ class Loaded:
         return tuple(manifest.filter for manifest in self.manifests)
 
 
-Found = Manifest | StreamManifest | Fault | Ignored
+Found = Manifest | StreamManifest | ClaimManifest | Fault | Ignored
 
 
 def load(files: Iterable[str]) -> Loaded:
@@ -99,6 +112,7 @@ def load(files: Iterable[str]) -> Loaded:
     return Loaded(
         tuple(each for each in found if isinstance(each, Manifest)),
         tuple(each for each in found if isinstance(each, StreamManifest)),
+        tuple(each for each in found if isinstance(each, ClaimManifest)),
         tuple(each for each in found if isinstance(each, Fault)),
         tuple(each for each in found if isinstance(each, Ignored)),
         tuple(each for each in found if isinstance(each, Unreadable)),
@@ -178,6 +192,8 @@ def _decode(document: Document) -> Iterator[Found]:
     raw = document.value
     if not isinstance(raw, Mapping):
         yield _fault(document, Problem("", None, "is no object: a manifest has apiVersion, kind, metadata and spec"))
+    elif asks_for_queues(raw):
+        yield from _decode_claim(document, raw)
     elif not _is_ours(raw):
         line = document.line_of("kind")
         yield Ignored(document.file, document.number, line, str(raw.get("kind", "without a kind")), _name(raw))
@@ -207,9 +223,22 @@ def _decode_ours(document: Document, raw: Mapping[str, object]) -> Iterator[Mani
         yield made
 
 
+def _decode_claim(document: Document, raw: Mapping[str, object]) -> Iterator[ClaimManifest | Fault]:
+    problems = document.problems
+    try:
+        made = ClaimManifest(document, read_written_claim(raw))
+    except InvalidIntent as error:
+        problems += error.problems
+    for problem in problems:
+        yield _fault(document, problem)
+    if not problems:
+        yield made
+
+
 def _fault(document: Document, problem: Problem) -> Fault:
     shown = replace(problem, path=join(document.prefix, problem.path)) if document.prefix else problem
-    kind = STREAM_KIND if isinstance(document.value, Mapping) and document.value.get("kind") == STREAM_KIND else decode.KIND
+    said = document.value.get("kind") if isinstance(document.value, Mapping) else None
+    kind = str(said) if said in (STREAM_KIND, CLAIM_KIND, TEMPLATE_KIND) else decode.KIND
     return Fault(document.file, document.number, document.line_of(problem.path), _name(document.value), shown, kind)
 
 
