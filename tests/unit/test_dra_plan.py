@@ -48,7 +48,9 @@ def test_a_card_that_nobody_granted_and_a_grant_without_a_card_offer_nothing() -
 def test_every_device_has_every_attribute() -> None:
     bare = encode_device(QueueDevice("eth1-tx1", 1, Card("eth1")))
     full = encode_device(QueueDevice("eth1-tx1", 1, replace(CARD, zero_copy=frozenset({1}), numa_node=1)))
-    assert bare["attributes"].keys() == full["attributes"].keys()
+    named = {"interface", "driver", "queue", "speed", "mtu", "zeroCopy", "numaNode", "mac"}
+    assert bare["attributes"].keys() == full["attributes"].keys() == named
+    assert full["attributes"]["speed"] == {"int": 1000}
     assert full["attributes"]["queue"] == {"int": 1}
     assert full["attributes"]["zeroCopy"] == {"bool": True}
 

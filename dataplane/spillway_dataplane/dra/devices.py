@@ -98,7 +98,7 @@ def encode_device(device: QueueDevice) -> dict[str, Any]:
             "interface": {"string": card.name},
             "queue": {"int": device.queue},
             "driver": {"string": card.driver[:TEXT_LENGTH]},
-            "speedMbps": {"int": card.speed_mbps},
+            "speed": {"int": card.speed_mbps},
             "mtu": {"int": card.mtu_bytes},
             "zeroCopy": {"bool": device.queue in card.zero_copy},
             "numaNode": {"int": card.numa_node},
