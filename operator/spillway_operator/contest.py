@@ -171,9 +171,10 @@ def _by_place(places: Mapping[Device, tuple[str, int]]) -> dict[tuple[str, int],
 
 
 def _said_place(claim: ClaimSight, device: Device) -> tuple[str, int]:
-    """Of an allocated queue whose slice is away for now, what its node said; a name that matches no wish if it said nothing."""
+    """Of an allocated queue whose slice is away for now, what its node said; what matches no wish if that is no place."""
     data = claim.words[device].data if device in claim.words else {}
-    return str(data.get("interface", "")), int(data.get("queue", -1))
+    interface, queue = data.get("interface"), data.get("queue")
+    return (interface, queue) if isinstance(interface, str) and isinstance(queue, int) else ("", -1)
 
 
 def _place(stream: StreamSight, contest: _Contest, all_of: Stakes, own: ClaimSight | None) -> Place:

@@ -86,6 +86,12 @@ def test_what_is_not_ready_says_why(streams: list[Raw], claims: list[Raw], why: 
     assert (row.ready, row.why) == (False, why)
 
 
+def test_what_a_node_says_that_is_no_number_is_left_out() -> None:
+    lies = {"interface": "eth1", "queue": "one", "core": [], "packets": None, "late": "many", "packetsPerSecond": {}}
+    (row,) = view_rings([], [claim(device={"data": lies, "conditions": ready()})], NOW)
+    assert (row.interface, row.queue, row.core, row.packets, row.late, row.packets_per_second) == ("eth1", None, None, 0, 0, 0)
+
+
 def test_claims_of_others_are_not_listed() -> None:
     other = claim("gpu")
     other["spec"]["devices"]["requests"][0]["exactly"]["deviceClassName"] = "gpu.example.com"

@@ -77,6 +77,14 @@ def test_a_queue_in_use_stays_in_use_while_its_slice_is_away():
     assert had(found) == {"old": "eth1-tx1", "young": None}
 
 
+@pytest.mark.parametrize("lie", [{"queue": "1"}, {"queue": None}, {"queue": [1]}, {"interface": 7, "queue": 1}, {}])
+def test_a_node_that_lies_about_a_place_disturbs_nobody_else(lie):
+    """Whoever may write one claim's status must not end the planning of all streams."""
+    held = claim(OLD, device=("n1", "eth1-tx1"), pods=("sender",), said={"data": {"interface": "eth1", "queue": 1, **lie}})
+    found = places(OLD, YOUNG, stream("other", 2, age=3), slices=(), claims=(held,))
+    assert found["studio/other"].device is not None
+
+
 @pytest.mark.parametrize(
     ("wish", "granted"),
     [

@@ -100,16 +100,22 @@ def _of_device(row: RingView, result: Raw, told: Mapping[Any, Raw]) -> RingView:
         why=_why(ready) if ready else "its node has not prepared it yet",
         node=str(result.get("pool", "")),
         interface=str(data.get("interface", "")),
-        queue=data.get("queue"),
+        queue=_number(data, "queue"),
         mode=str(data.get("bindMode", "")),
-        core=data.get("core"),
-        packets_per_second=int(data.get("packetsPerSecond", 0)),
-        packets=int(data.get("packets", 0)),
-        late=int(data.get("late", 0)),
+        core=_number(data, "core"),
+        packets_per_second=_number(data, "packetsPerSecond") or 0,
+        packets=_number(data, "packets") or 0,
+        late=_number(data, "late") or 0,
         holder=str(data.get("holder", "")),
         pods=row.pods,
         age_seconds=row.age_seconds,
     )
+
+
+def _number(data: Raw, key: str) -> int | None:
+    """None for what a node said that is no number: the table shows the others all the same."""
+    found = data.get(key)
+    return found if isinstance(found, int) else None
 
 
 def _condition(holder: Raw, kind: str) -> Raw:
