@@ -23,7 +23,7 @@ from spillway_dataplane.peers import Endpoint
 Raw = Mapping[str, Any]
 CONNECT_S, ANSWER_S = 3.0, 7.0
 WATCH_S = 280  # the API server ends a watch then; its answer is a new one
-APPLY = "application/apply-patch+yaml"
+JSON, APPLY = "application/json", "application/apply-patch+yaml"
 NOT_FOUND, CONFLICT = 404, 409
 KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}  # a peer that is gone without a word is noticed after 25 s
 
@@ -82,6 +82,14 @@ class ApiCalls:
         """Post an object."""
         return self._json("POST", path, {}, body)
 
+    def get_bytes(self, path: str, content_type: str) -> bytes:
+        """Return one object in another form than JSON."""
+        return self._bytes("GET", path, {}, None, content_type)
+
+    def put_bytes(self, path: str, body: bytes, content_type: str, *, manager: str) -> None:
+        """Replace an object, if nobody else changed it since; else ApiRefused has CONFLICT."""
+        self._bytes("PUT", path, {"fieldManager": manager}, body, content_type)
+
     def delete(self, path: str) -> None:
         """Delete an object; one that is not there is no error."""
         try:
@@ -91,24 +99,33 @@ class ApiCalls:
                 raise
 
     def _json(self, method: str, path: str, query: Mapping[str, str | int], body: Raw | None = None) -> Raw:
-        response = self._call(method, path, query, body, timeout_s=(CONNECT_S, ANSWER_S))
         try:
-            value = json.loads(response.read())
-        except (HTTPError, OSError, ValueError) as error:
+            value = json.loads(self._bytes(method, path, query, body, APPLY if method == "PATCH" else JSON))
+        except ValueError as error:
             raise Transient(operation=f"{method} {path}", detail=str(error)) from error
         return value if isinstance(value, dict) else {}
+
+    def _bytes(
+        self, method: str, path: str, query: Mapping[str, str | int], body: Raw | bytes | None, content_type: str
+    ) -> bytes:
+        response = self._call(method, path, query, body, content_type, timeout_s=(CONNECT_S, ANSWER_S))
+        try:
+            return bytes(response.read())
+        except (HTTPError, OSError) as error:
+            raise Transient(operation=f"{method} {path}", detail=str(error)) from error
 
     def _call(
         self,
         method: str,
         path: str,
         query: Mapping[str, str | int],
-        body: Raw | None = None,
+        body: Raw | bytes | None = None,
+        content_type: str = JSON,
         *,
         timeout_s: tuple[float, float],
     ) -> Any:
-        kind = {"Content-Type": APPLY if method == "PATCH" else "application/json"} if body is not None else {}
-        headers = {"Accept": "application/json"} | kind
+        accepted = JSON if content_type == APPLY else content_type
+        headers = {"Accept": accepted} | ({"Content-Type": content_type} if body is not None else {})
         try:
             request = self._client.param_serialize(
                 method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]

@@ -44,7 +44,7 @@ DRIVER = {
     ("*", "", "nodes", "*"): ("get",),
     ("*", "resource.k8s.io", "resourceslices", "*"): (*READ, "create", "patch", "delete"),
     ("*", "resource.k8s.io", "resourceclaims", "*"): ("get",),
-    ("*", "resource.k8s.io", "resourceclaims/status", "*"): ("patch",),
+    ("*", "resource.k8s.io", "resourceclaims/status", "*"): ("patch", "update"),
 }
 MAKER = {
     ("*", "resource.k8s.io", "resourceclaims", "*"): ("create", "delete"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,19 @@ def test_a_claim_of_ones_own(studio: Studio, cluster: Cluster, way: Way) -> None
         assert device["networkData"]["hardwareAddress"] == cluster.node(1).studio.mac
         wait_for("a holder that is seen", lambda: condition(studio.device("own"), "Connected")["status"] == "True")
         assert proc_status(studio, "studio", "own", "app") == {"CapEff": 0, "CapBnd": 0, "NoNewPrivs": 1, "Seccomp": 2}
+
+
+def test_a_claim_however_its_json_was_written(studio: Studio, way: Way) -> None:
+    """kubectl packs and sorts what it sends. Others do not, and then the API server takes no patch of the claim's status."""
+    raw = json.dumps(own_claim("spread", way), indent=2)
+    claims = "/apis/resource.k8s.io/v1/namespaces/studio/resourceclaims"
+    with studio.running(sender_pod(studio.product, "spread", RATE=500)):
+        studio.product.kubectl("create", "--raw", claims, "-f", "-", stdin=raw)
+        studio.wait_said("spread", "ring", 60)
+        studio.wait_device("spread", "Connected", "Held")
+        assert studio.device("spread")["data"]["bindMode"] == "Copy"
+        before = studio.device("spread")["data"].get("packets", 0)
+        wait_for("later counts", lambda: studio.device("spread")["data"].get("packets", 0) > before, 60)
 
 
 def proc_status(studio: Studio, namespace: str, pod: str, container: str) -> dict[str, int]:

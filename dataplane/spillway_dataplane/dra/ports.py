@@ -33,6 +33,12 @@ class Api(Protocol):
     def apply(self, path: str, body: Raw, *, manager: str) -> Raw:
         """Server-side apply."""
 
+    def get_bytes(self, path: str, content_type: str) -> bytes:
+        """Return one object in another form than JSON."""
+
+    def put_bytes(self, path: str, body: bytes, content_type: str, *, manager: str) -> None:
+        """Replace an object, if nobody else changed it since."""
+
     def delete(self, path: str) -> None:
         """Delete an object; one that is not there is no error."""
 

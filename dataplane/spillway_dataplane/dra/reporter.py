@@ -20,6 +20,7 @@ from spillway_dataplane.dra.names import FIELD_MANAGER, claim_path
 from spillway_dataplane.dra.ports import Api, MakeApi
 from spillway_dataplane.dra.report import Condition, Report, conditions_of, dated
 from spillway_dataplane.dra.report_wire import decode_conditions, encode_report
+from spillway_dataplane.dra.stored_claim import CONTENT_TYPE, uid_of_stored, with_devices
 from spillway_dataplane.watching import Backoff
 
 LOG = logging.getLogger(__name__)
@@ -30,7 +31,10 @@ UNPROCESSABLE = 422  # the claim is not allocated to this node any more, or agai
 
 @dataclass(slots=True)
 class _Told:
-    """What is known of one claim's status. conditions None: not looked up yet. gone: the claim is; nothing more is written."""
+    """What is known of one claim's status. conditions None: not looked up yet. gone: the claim is; nothing more is written.
+
+    stored: its parameters stand there as no patch leaves them, so the claim is put back as it is stored.
+    """
 
     wanted: Report
     sent: Report | None = None
@@ -38,6 +42,7 @@ class _Told:
     not_before: float = 0.0
     conditions: dict[tuple[str, str], Condition] | None = None
     gone: bool = False
+    stored: bool = False
     backoff: Backoff = field(default_factory=Backoff)
 
     def due_at(self, report_seconds: int) -> float | None:
@@ -144,11 +149,43 @@ class ClaimReporter:
         if told.conditions is None:
             told.conditions = decode_conditions(self._read(report.ref))
         complete = dated(report, told.conditions, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        path = claim_path(report.ref.namespace, report.ref.name)
-        api: Api = self._make_api()
-        api.apply(f"{path}/status", encode_report(complete), manager=FIELD_MANAGER)
+        self._write_body(told, report.ref, encode_report(complete))
         told.conditions, told.sent = conditions_of(complete), report
+
+    def _write_body(self, told: _Told, ref: ClaimRef, body: Raw) -> None:
+        api: Api = self._make_api()
+        if not told.stored:
+            try:
+                api.apply(f"{claim_path(ref.namespace, ref.name)}/status", body, manager=FIELD_MANAGER)
+            except ApiRefused as error:
+                if error.status != UNPROCESSABLE:
+                    raise
+            else:
+                return
+        put_back(api, ref, body["status"]["devices"])
+        told.stored = True
 
     def _read(self, ref: ClaimRef) -> Raw:
         api: Api = self._make_api()
         return api.get(claim_path(ref.namespace, ref.name))
+
+
+def put_back(api: Api, ref: ClaimRef, devices: list[Raw]) -> None:
+    """Write a claim's devices into it as it is stored, and nothing else of it.
+
+    Raises ApiRefused as the API does, Transient when somebody else wrote the claim meanwhile.
+    """
+    path = claim_path(ref.namespace, ref.name)
+    stored = api.get_bytes(path, CONTENT_TYPE)
+    try:
+        if uid_of_stored(stored) != ref.uid:
+            raise ApiRefused(operation=f"PUT {path}", status=CONFLICT, detail="another claim has its name")
+        body = with_devices(stored, devices)
+    except ValueError as error:
+        raise Transient(operation=f"read {path} as it is stored", detail=str(error)) from error
+    try:
+        api.put_bytes(f"{path}/status", body, CONTENT_TYPE, manager=FIELD_MANAGER)
+    except ApiRefused as error:
+        if error.status == CONFLICT:
+            raise Transient(operation=f"PUT {path}", detail="it was changed meanwhile") from error
+        raise
