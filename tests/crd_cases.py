@@ -6,103 +6,32 @@ tests/unit/test_crds_decode.py runs it through the decoder, tests/e2e/test_crds_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-Manifest = dict[str, Any]
+from tests.crd_manifests import (
+    NO_ITEMS,
+    REQUIRED,
+    SUPPORTED,
+    UNKNOWN,
+    Constraint,
+    Manifest,
+    expression,
+    flags,
+    manifest,
+    many_rules,
+    match,
+    named,
+    nets,
+    ports,
+    refused_prefix,
+    rule,
+    rules,
+    selector,
+    spec,
+    types,
+    udp,
+)
+from tests.order_cases import ORDERS
 
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """accepted: the nearest manifest that is let in. rejected: one that is refused with `reason` at `path`."""
-
-    id: str
-    accepted: Manifest
-    rejected: Manifest
-    path: str
-    reason: str
-
-
-def manifest(kind: str, spec: object, **metadata: object) -> Manifest:
-    return {"apiVersion": "spillway.dev/v1alpha1", "kind": kind, "metadata": {"name": "case", **metadata}, "spec": spec}
-
-
-def rule(**fields: object) -> dict[str, object]:
-    return {"name": "one", "match": {"protocol": "UDP"}, "action": "Drop"} | fields
-
-
-def spec(*without: str, **fields: object) -> Manifest:
-    """A FloodFilter of one rule, with fields set and others taken out."""
-    whole = {"nodeSelector": {}, "rules": [rule()]} | fields
-    return manifest("FloodFilter", {key: value for key, value in whole.items() if key not in without})
-
-
-def rules(*each: object) -> Manifest:
-    return spec(rules=list(each))
-
-
-def match(**fields: object) -> Manifest:
-    return rules(rule(match=fields))
-
-
-def selector(**fields: object) -> Manifest:
-    return spec(nodeSelector=fields)
-
-
-def expression(**fields: object) -> Manifest:
-    return selector(matchExpressions=[fields])
-
-
-def named(name: str) -> Manifest:
-    return manifest("FloodFilter", spec()["spec"], name=name)
-
-
-def order(*without: str, **fields: object) -> Manifest:
-    """A NodeDataplane that runs one filter."""
-    whole = {"state": "Active", "filters": [running()]} | fields
-    return manifest("NodeDataplane", {key: value for key, value in whole.items() if key not in without})
-
-
-def rings(*interfaces: str) -> Manifest:
-    return order(ringInterfaces=list(interfaces))
-
-
-def running(**fields: object) -> dict[str, object]:
-    return {"name": "case", "uid": "0b1f", "revision": "case-0123456789"} | fields
-
-
-def udp(**fields: object) -> Manifest:
-    return match(protocol="UDP", **fields)
-
-
-def flags(**fields: object) -> Manifest:
-    return match(protocol="TCP", tcpFlags=fields)
-
-
-def types(*numbers: object) -> Manifest:
-    return match(protocol="ICMP", icmpTypes=list(numbers))
-
-
-def nets(count: int) -> list[str]:
-    return [f"10.{index}.0.0/16" for index in range(count)]
-
-
-def ports(count: int) -> list[str]:
-    return [f"{index}-{index + 5}" for index in range(0, count * 10, 10)]
-
-
-def many_rules(count: int) -> Manifest:
-    return rules(*(rule(name=f"r{index}") for index in range(count)))
-
-
-def refused_prefix(text: str) -> Manifest:
-    return match(sources=[text])
-
-
-NO_ITEMS = "should have at least 1 items"
-UNKNOWN = "unknown field"
-REQUIRED = "Required value"
-SUPPORTED = "supported values: "
 NET = match(sources=["10.0.0.0/24"])
 NET6 = match(sources=["2001:db8::/32"])
 NO_PREFIX = "not an IPv4 or IPv6 prefix"
@@ -612,86 +541,6 @@ TRANSPORT = (
     ),
     Constraint("drop-something", rules(rule(match={}, action="Count")), match(), MATCH, "an empty match is every packet"),
     Constraint("drop-some-fragments", match(fragments="Later"), match(fragments="Any"), MATCH, "an empty match is every packet"),
-)
-
-ORDER_FILTER = "spec.filters[0]"
-ORDERS = (
-    Constraint("order-field", order(), order(streams=[]), "spec.streams", UNKNOWN),
-    Constraint("order-state-required", order("filters", state="Empty"), order("state"), "spec.state", REQUIRED),
-    Constraint("order-state", order("filters", state="Idle"), order(state="Stopped"), "spec.state", SUPPORTED),
-    Constraint("order-attach", order(attach="Allowed"), order(attach="allowed"), "spec.attach", SUPPORTED),
-    Constraint(
-        "order-report-low", order(reportSeconds=1), order(reportSeconds=0), "spec.reportSeconds", "greater than or equal to 1"
-    ),
-    Constraint(
-        "order-report-high",
-        order(reportSeconds=3600),
-        order(reportSeconds=3601),
-        "spec.reportSeconds",
-        "less than or equal to 3600",
-    ),
-    Constraint(
-        "order-standby", order(attachStandby=True), order(attachStandby=1), "spec.attachStandby", "must be of type boolean"
-    ),
-    Constraint("order-filters-some", order(), order(filters=[]), "spec.filters", NO_ITEMS),
-    Constraint(
-        "order-filters-24",
-        order(filters=[running()] * 24),
-        order(filters=[running()] * 25),
-        "spec.filters",
-        "must have at most 24 items",
-    ),
-    Constraint("order-active", order(), order("filters"), "spec.filters", "state Active has filters, Idle and Empty have none"),
-    Constraint(
-        "order-empty",
-        order("filters", state="Empty"),
-        order(state="Empty"),
-        "spec.filters",
-        "state Active has filters, Idle and Empty have none",
-    ),
-    Constraint(
-        "order-rings-empty",
-        order("filters", state="Idle", ringInterfaces=["eth1"]),
-        order("filters", state="Empty", ringInterfaces=["eth1"]),
-        "spec.ringInterfaces",
-        "on an empty node no queue may be granted",
-    ),
-    Constraint("order-rings-least", rings("eth1"), rings(), "spec.ringInterfaces", NO_ITEMS),
-    Constraint(
-        "order-rings-most",
-        rings(*(f"eth{index}" for index in range(16))),
-        rings(*(f"eth{index}" for index in range(17))),
-        "spec.ringInterfaces",
-        "must have at most 16 items",
-    ),
-    Constraint("order-rings-twice", rings("eth0", "eth1"), rings("eth1", "eth1"), "spec.ringInterfaces[1]", "Duplicate value"),
-    Constraint("order-ring-15", rings("e" * 15), rings("e" * 16), "spec.ringInterfaces[0]", "may not be more than 15 bytes"),
-    Constraint("order-ring-name", rings("eth1.5"), rings("eth*"), "spec.ringInterfaces[0]", "not the name of an interface"),
-    Constraint("order-ring-lo", rings("lo1"), rings("lo"), "spec.ringInterfaces[0]", "lo has no card"),
-    Constraint("order-name", order(), order(filters=[{"uid": "u", "revision": "r"}]), f"{ORDER_FILTER}.name", REQUIRED),
-    Constraint("order-uid", order(), order(filters=[{"name": "n", "revision": "r"}]), f"{ORDER_FILTER}.uid", REQUIRED),
-    Constraint("order-revision", order(), order(filters=[{"name": "n", "uid": "u"}]), f"{ORDER_FILTER}.revision", REQUIRED),
-    Constraint(
-        "order-mode",
-        order(filters=[running(mode="Enforce")]),
-        order(filters=[running(mode="On")]),
-        f"{ORDER_FILTER}.mode",
-        SUPPORTED,
-    ),
-    Constraint(
-        "order-name-63",
-        order(filters=[running(name="n" * 63)]),
-        order(filters=[running(name="n" * 64)]),
-        f"{ORDER_FILTER}.name",
-        "may not be more than 63 bytes",
-    ),
-    Constraint(
-        "order-suspend",
-        order(filters=[running(suspend=True)]),
-        order(filters=[running(suspend="no")]),
-        f"{ORDER_FILTER}.suspend",
-        "must be of type boolean",
-    ),
 )
 
 CONSTRAINTS = (*FIELDS, *CHOICES, *NUMBERS, *SIZES, *NAMES, *PREFIXES, *TRANSPORT, *ORDERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.crd_cases import REQUIRED, SUPPORTED, UNKNOWN, Constraint, Manifest, manifest
+from tests.crd_manifests import REQUIRED, SUPPORTED, UNKNOWN, Constraint, Manifest, manifest
 
 FLOW = {"destinationAddress": "239.10.0.1", "destinationPort": 5004}
 NO_ADDRESS = "not an IPv4 or IPv6 address"

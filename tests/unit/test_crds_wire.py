@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import crd_cases as cases
 from tests import crd_strategies as some
+from tests.order_cases import running
 
 from spillway_crds import names, orders_wire
 from spillway_crds.canonical import canonical_json, size_bytes
@@ -133,7 +134,7 @@ def test_the_largest_order_is_under_its_limit() -> None:
     assert size_bytes(orders_wire.encode_order(order)) < names.MAX_ORDER_BYTES
 
 
-@pytest.mark.parametrize("raw", [{}, {"filters": []}, {"state": "Active"}, {"state": "Empty", "filters": [cases.running()]}])
+@pytest.mark.parametrize("raw", [{}, {"filters": []}, {"state": "Active"}, {"state": "Empty", "filters": [running()]}])
 def test_an_order_is_never_expressed_by_absence(raw: dict[str, Any]) -> None:
     """What lost its state or its filters on the way is no order."""
     with pytest.raises(InvalidIntent):
