@@ -58,7 +58,13 @@ def test_every_reason_is_explained(reason: str) -> None:
     assert reason in words(TROUBLE)
 
 
-@pytest.mark.parametrize(("page", "reasons"), [(NODE, set(Why)), (MEDIA, {word.reason for word in WORDS.values()})], ids=str)
+@pytest.mark.parametrize(
+    ("page", "reasons"),
+    [
+        pytest.param(NODE, set(Why), id="claim"),
+        pytest.param(MEDIA, {word.reason for word in WORDS.values()}, id="clock"),
+    ],
+)
 def test_reasons_of_rings_and_clocks_are_explained(page: Path, reasons: set[str]) -> None:
     assert reasons - words(page) == set()
 
