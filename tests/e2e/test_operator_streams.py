@@ -288,24 +288,47 @@ def other_than(before: dict[str, Any], found: Any) -> Any:
     return found if found and found["metadata"]["uid"] != before["metadata"]["uid"] else None
 
 
+def first(pod: dict[str, Any]) -> Any:
+    return pod["spec"]["containers"][0]
+
+
+SECRET = {"name": "SPILLWAY_SOURCE", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
 BREACHES: dict[str, Any] = {
-    "another image": lambda pod: pod["spec"]["containers"][0].update(image="evil"),
+    "another image": lambda pod: first(pod).update(image="evil"),
+    "another command": lambda pod: first(pod).update(command=["sh", "-c", "env"]),
+    "another argument": lambda pod: first(pod).update(args=["-v"]),
+    "a folder to import from": lambda pod: first(pod).update(workingDir="/media"),
+    "a variable that Python obeys": lambda pod: first(pod)["env"].append({"name": "PYTHONPATH", "value": "/media"}),
+    "a secret": lambda pod: first(pod).update(env=[SECRET]),
+    "all of a secret": lambda pod: first(pod).update(envFrom=[{"secretRef": {"name": "s"}}]),
+    "a command at the start": lambda pod: first(pod).update(lifecycle={"postStart": {"exec": {"command": ["sh"]}}}),
+    "a command as a probe": lambda pod: first(pod).update(readinessProbe={"exec": {"command": ["sh"]}}),
+    "a volume over its program": lambda pod: pod["spec"].update(volumes=[MEDIA]) or first(pod).update(volumeMounts=[OVER]),
     "a token": lambda pod: pod["spec"].pop("automountServiceAccountToken"),
     "root": lambda pod: pod["spec"]["securityContext"].update(runAsNonRoot=False),
-    "a capability": lambda pod: pod["spec"]["containers"][0]["securityContext"]["capabilities"].update(add=["NET_RAW"]),
+    "root by its container": lambda pod: first(pod)["securityContext"].update(runAsNonRoot=False),
+    "no seccomp by its container": lambda pod: first(pod)["securityContext"].update(seccompProfile={"type": "Unconfined"}),
+    "no AppArmor": lambda pod: pod["spec"]["securityContext"].update(appArmorProfile={"type": "Unconfined"}),
+    "a capability": lambda pod: first(pod)["securityContext"]["capabilities"].update(add=["NET_RAW"]),
     "the host's network": lambda pod: pod["spec"].update(hostNetwork=True),
+    "a port of the host": lambda pod: first(pod).update(ports=[{"containerPort": 9467, "hostPort": 9467}]),
     "a folder of the host": lambda pod: pod["spec"].update(volumes=[{"name": "h", "hostPath": {"path": "/"}}]),
+    "before everybody's pods": lambda pod: pod["spec"].update(priorityClassName="system-node-critical"),
     "an init container": lambda pod: pod["spec"].update(initContainers=[{"name": "i", "image": "evil"}]),
     "nobody's": lambda pod: pod["metadata"].pop("ownerReferences"),
     "another name": lambda pod: pod["metadata"].update(name="x-source"),
 }
+MEDIA = {"name": "media", "configMap": {"name": "m"}}
+OVER = {"name": "media", "mountPath": "/opt/spillway"}
 
 
 def test_the_operators_rights_on_pods_end_at_sources(api: BareApi) -> None:
     """A stolen token makes no pod but what a built-in source is, and deletes no other."""
-    (seen,) = sights({**unit_stream("cam", source={"video": PICTURE})})
-    made = pod_body(seen, SourceImage(CONFIG["streams"]["sourceImage"]["name"]))  # type: ignore[call-overload, index]
-    assert "created" in as_operator(api, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(made))
+    clip = {"file": "clip.pcap", "volume": {"configMap": "clips"}}
+    for source in ({"pcap": clip}, {"video": PICTURE}):
+        (seen,) = sights({**unit_stream("cam", source=source)})
+        made = pod_body(seen, SourceImage(CONFIG["streams"]["sourceImage"]["name"]))  # type: ignore[call-overload, index]
+        assert "created" in as_operator(api, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(made))
     for name, breach in BREACHES.items():
         worse = json.loads(json.dumps(made))
         breach(worse)

@@ -13,6 +13,7 @@ import yaml
 from tests.chart_values import CHART, Value, defaults, documented, table
 
 from spillway_crds import failsafe, names
+from spillway_operator import source_pod
 
 REPOSITORY = CHART.parents[1]
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -95,6 +96,12 @@ def test_node_label_is_the_packages() -> None:
     helpers = (CHART / "templates" / "_helpers.tpl").read_text()
     assert names.NODE_LABEL in helpers
     assert not [file for file in (CHART / "templates").rglob("*.yaml") if names.NODE_LABEL in file.read_text()]
+
+
+def test_the_policy_on_source_pods_lets_the_operators_own_in() -> None:
+    policy = (CHART / "templates" / "operator" / "policy.yaml").read_text()
+    for given in (f"== {list(source_pod.COMMAND)}", "e.name == 'SPILLWAY_SOURCE'", f"m.mountPath == '/{source_pod.MEDIA}'"):
+        assert given in policy
 
 
 @pytest.mark.parametrize("page", ["purge.yaml", "install.md"])
