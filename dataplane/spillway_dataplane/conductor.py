@@ -111,6 +111,7 @@ class Conductor:
         if order is None:
             self.situation = Situation(seen)
             return False
+        self.memory.take_gateways(gateways_of(seen.node))
         live = frozenset(each.name for each in seen.node.interfaces if is_live(each))
         self.memory.take_records(records.with_returned(self.memory.records, live))
         running = self._running(seen.node)
@@ -146,7 +147,7 @@ class Conductor:
         return drafts, (*made.findings, *ring_findings(order, drafts))
 
     def _own_peers(self, seen: Observation) -> OwnPeers:
-        return OwnPeers(self.memory.endpoints, seen.resolvers, gateways_of(seen.node))
+        return OwnPeers(self.memory.endpoints, seen.resolvers, self.memory.gateways)
 
     def _remember_programs(self, drafts: dict[str, Draft]) -> None:
         """Before a program can run anywhere, what it is made of lies on disk."""

@@ -10,6 +10,7 @@ from spillway_dataplane.findings import Finding, Reason
 from spillway_dataplane.observed import ObservedInterface, ObservedNode
 
 Address = IPv4Address | IPv6Address
+NO_ROUTE = "no default route on this node: what runs stays where it is until there is one; or name the interfaces"
 GLOB_SIGNS = frozenset("*?[")
 RESOLVED_KINDS = frozenset({"bridge", "vlan", "macvlan"})
 TUNNEL_KINDS = frozenset(
@@ -71,7 +72,7 @@ def below_default_routes(node: ObservedNode) -> Choice:
     """Return the devices below the IPv4 and IPv6 default routes, every ECMP leg."""
     legs = sorted({route.ifname for route in node.default_routes})
     if not legs:
-        return Choice((), (Finding(Reason.INTERFACE_NOT_FOUND, "no default route on this node: name the interfaces"),))
+        return Choice((), (Finding(Reason.INTERFACE_NOT_FOUND, NO_ROUTE),))
     return merge([_resolve(node, leg, frozenset()) for leg in legs])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from spillway_crds.errors import SpillwayError
@@ -16,7 +17,8 @@ from spillway_crds.orders import NodeOrder
 from spillway_crds.orders_wire import decode_order, encode_order
 from spillway_crds.revisions import decode_revision, encode_revision
 from spillway_dataplane.counts import CountBook, begun_anew
-from spillway_dataplane.peers import ClusterPeers, Endpoint, parse_endpoint, read_cluster_peers
+from spillway_dataplane.interfaces import Address
+from spillway_dataplane.peers import ClusterPeers, Endpoint, gateways_known, parse_endpoint, read_cluster_peers
 from spillway_dataplane.records import Records
 from spillway_dataplane.source import OrderSeen
 from spillway_dataplane.store import COUNTS, ORDER, PEERS, RECORDS, REVISIONS, SWITCH, Store
@@ -41,6 +43,7 @@ class Memory:
         self.book = CountBook()
         self.cluster_peers = ClusterPeers()
         self.endpoints: frozenset[Endpoint] = frozenset()
+        self.gateways: frozenset[Address] = frozenset()
         self.switched_off = False
         self.peers_lost = False
         self._peer_data: Mapping[str, str] | None = None
@@ -67,8 +70,9 @@ class Memory:
     def _restore_peers(self, raw: Mapping[str, Any]) -> None:
         try:
             self.endpoints = frozenset(parse_endpoint(text) for text in raw.get("endpoints", ()))
+            self.gateways = frozenset(ip_address(text) for text in raw.get("gateways", ()))
         except ValueError:
-            LOG.warning("the saved API endpoints cannot be read")
+            LOG.warning("the saved API endpoints and gateways cannot be read")
         if isinstance(data := raw.get("data"), dict):
             self.cluster_peers, _ = read_cluster_peers(data)
             self._peer_data = data
@@ -130,9 +134,18 @@ class Memory:
             self.endpoints = frozenset([*endpoints, *sorted(self.endpoints - endpoints, key=str)][:16])
             self._write_peers()
 
+    def take_gateways(self, now: frozenset[Address]) -> None:
+        """Remember the gateways of the default routes, and of a family that has none at the moment the last ones."""
+        known = gateways_known(now, self.gateways)
+        if known != self.gateways:
+            self.gateways = known
+            if not self.peers_lost:  # a file that is there says that nothing was lost
+                self._write_peers()
+
     def _write_peers(self) -> None:
-        texts = [f"[{address}]:{port}" for address, port in sorted(self.endpoints, key=str)]
-        self._write(PEERS, {"endpoints": texts, "data": self._peer_data})
+        endpoints = [f"[{address}]:{port}" for address, port in sorted(self.endpoints, key=str)]
+        gateways = sorted(map(str, self.gateways))
+        self._write(PEERS, {"endpoints": endpoints, "gateways": gateways, "data": self._peer_data})
 
     def take_switch(self, off: bool) -> None:
         """Remember the cluster's kill switch."""

@@ -130,6 +130,12 @@ def gateways_of(node: ObservedNode) -> frozenset[Address]:
     return frozenset(route.gateway for route in node.default_routes if route.gateway is not None)
 
 
+def gateways_known(now: frozenset[Address], before: frozenset[Address]) -> frozenset[Address]:
+    """Return who is a gateway. While a family has no default route, those it had: they may bring one back, by BGP or DHCP."""
+    families = {each.version for each in now}
+    return now | {each for each in before if each.version not in families}
+
+
 def as_prefix(address: IPv4Address | IPv6Address) -> Prefix:
     """Return the prefix that is exactly this address."""
     return ip_network(address)

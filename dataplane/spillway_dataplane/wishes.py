@@ -7,13 +7,13 @@ the content of that one is lost too, no program can be made with it, and what ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spillway_crds.errors import SpillwayError, Transient
 from spillway_crds.filters import FilterContent, XdpMode
 from spillway_crds.orders import FilterOrder, NodeOrder
 from spillway_dataplane.findings import Finding, Reason, from_error
-from spillway_dataplane.interfaces import Address, choose
+from spillway_dataplane.interfaces import Address, Choice, choose
 from spillway_dataplane.observed import ObservedInterface, ObservedNode
 from spillway_dataplane.records import MemberRecord
 
@@ -100,7 +100,7 @@ def _place(order: FilterOrder, given: Circumstances) -> tuple[dict[str, Seat], l
     content = given.contents.get(order.revision, _not_here(order))
     if not isinstance(content, FilterContent):
         return _as_it_runs_everywhere(order, given), [from_error(content, uid=order.uid)]
-    choice = choose(given.node, content.interfaces, given.node_addresses)
+    choice = _choice(order, content, given)
     problems = [Finding(each.reason, each.message, each.ifname, order.uid) for each in choice.findings]
     seats: dict[str, Seat] = {}
     for ifname in choice.names:
@@ -111,6 +111,17 @@ def _place(order: FilterOrder, given: Circumstances) -> tuple[dict[str, Seat], l
         if problem is not None:
             problems.append(problem)
     return seats, problems
+
+
+def _choice(order: FilterOrder, content: FilterContent, given: Circumstances) -> Choice:
+    """Return the interfaces that the filter means; without any default route to follow, those where it runs.
+
+    A flood may well be what took the route away: the filter has to be there still when it comes back.
+    """
+    choice = choose(given.node, content.interfaces, given.node_addresses)
+    if content.interfaces or given.node.default_routes:
+        return choice
+    return replace(choice, names=tuple(sorted(ifname for ifname in given.running if _as_it_runs(order, ifname, given))))
 
 
 def _not_here(order: FilterOrder) -> Transient:

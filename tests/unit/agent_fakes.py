@@ -23,7 +23,7 @@ from spillway_dataplane.filter.generate import digest
 from spillway_dataplane.filter.program import MODE_OFF, MODE_SLOTS, Counts, InterfaceCounts, Switches
 from spillway_dataplane.kernel.artifact import Artifact
 from spillway_dataplane.memory import Memory
-from spillway_dataplane.observed import ObservedInterface, ObservedNode, ObservedXdp, PinnedLink
+from spillway_dataplane.observed import DefaultRoute, ObservedInterface, ObservedNode, ObservedXdp, PinnedLink
 from spillway_dataplane.source import Inbox, OrderSeen
 from spillway_dataplane.store import Store
 
@@ -74,6 +74,7 @@ class FakeKernel:
     def __init__(self, *interfaces: ObservedInterface) -> None:
         self.cards = {each.name: Card(each) for each in interfaces}
         self.away: dict[str, Card] = {}
+        self.routes: tuple[DefaultRoute, ...] = ()
         self.peers: tuple[PeerEntry, ...] = ()
         self.calls: list[tuple[str, str]] = []
         self.refuse: Callable[[str, str], SpillwayError | None] = lambda call, ifname: None
@@ -96,7 +97,7 @@ class FakeKernel:
 
     def observe(self) -> ObservedNode:
         orphans = tuple((name, self._pinned(card)) for name, card in self.away.items() if card.counters is not None)
-        return ObservedNode(tuple(self._observed(card) for card in self.cards.values()), (), orphans)
+        return ObservedNode(tuple(self._observed(card) for card in self.cards.values()), self.routes, orphans)
 
     def _observed(self, card: Card) -> ObservedInterface:
         return replace(card.seen, pinned=self._pinned(card), maps_pinned=card.counters is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 from tests.unit.agent_fakes import FOREIGN, FakeKernel, Node, Orders, card, content, rule
 
 from spillway_crds.errors import InvalidIntent, KernelError, Problem
+from spillway_crds.failsafe import Peers
 from spillway_crds.filters import Mode, RuleAction, XdpMode
 from spillway_crds.orders import Attach, FilterState, NodeState
 from spillway_crds.orders_wire import encode_status, trim_status
 from spillway_crds.schema.nodedataplane import STATUS
 from spillway_crds.validate import problems_of
-from spillway_dataplane.observed import ObservedXdp
+from spillway_dataplane.filter.matcher import peers_of
+from spillway_dataplane.observed import DefaultRoute, ObservedXdp
 from spillway_dataplane.source import LinksChanged, OrderSeen, PeersSeen, SwitchSeen
 
 
@@ -224,6 +227,25 @@ def test_absent_interface_heals(node, orders):
     assert states(status)["dns"] == (FilterState.FAILED, "InterfaceNotFound")
     node.kernel.bring_back("eth7", 9)
     assert states(node.settle())["dns"] == (FilterState.ENFORCING, "")
+
+
+def test_filter_stays_while_there_is_no_default_route(node, orders):
+    """A flood that takes the route away must not find the card open; who can bring it back, by BGP or DHCP, stays failsafe."""
+    gateway = ip_address("10.0.0.1")
+    node.kernel.routes = (DefaultRoute("eth0", gateway),)
+    seen = orders.seen(orders.filter("dns", content(interfaces=())))
+    node.order(seen)
+    node.kernel.calls.clear()
+    node.kernel.routes = ()
+    assert states(node.settle())["dns"] == (FilterState.FAILED, "InterfaceNotFound")
+    assert node.kernel.changes() == []
+    node.restart()
+    assert states(node.status())["dns"] == (FilterState.FAILED, "InterfaceNotFound")
+    assert node.kernel.changes() == []
+    assert peers_of(gateway, node.kernel.peers) & Peers.GATEWAYS
+    node.kernel.routes = (DefaultRoute("eth1", ip_address("10.0.1.1")),)
+    assert states(node.settle())["dns"] == (FilterState.ENFORCING, "")
+    assert not peers_of(gateway, node.kernel.peers) & Peers.GATEWAYS
 
 
 def test_foreign_program_is_left_alone_and_heals(node, orders):
