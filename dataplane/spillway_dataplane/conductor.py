@@ -222,7 +222,9 @@ class Conductor:
             rules=rule_totals(self.memory.book, self.memory.records.slots),
             left=self.memory.book.left,
         )
-        return build_status(picture, previous, now)
+        status = build_status(picture, previous, now)
+        self.memory.take_trouble(status)
+        return status
 
     def _off_by(self, seen: Observation) -> str:
         who = ["ConfigMap spillway-switch"] if self.memory.switched_off else []

@@ -13,7 +13,7 @@ from typing import Any
 
 from spillway_crds.errors import SpillwayError
 from spillway_crds.filters import FilterContent
-from spillway_crds.orders import NodeOrder
+from spillway_crds.orders import NodeOrder, NodeStatus
 from spillway_crds.orders_wire import decode_order, encode_order
 from spillway_crds.revisions import decode_revision, encode_revision
 from spillway_dataplane.counts import CountBook, begun_anew
@@ -21,7 +21,7 @@ from spillway_dataplane.interfaces import Address
 from spillway_dataplane.peers import ClusterPeers, Endpoint, gateways_known, parse_endpoint, read_cluster_peers
 from spillway_dataplane.records import Records
 from spillway_dataplane.source import OrderSeen
-from spillway_dataplane.store import COUNTS, ORDER, PEERS, RECORDS, REVISIONS, SWITCH, Store
+from spillway_dataplane.store import COUNTS, ORDER, PEERS, RECORDS, REVISIONS, SWITCH, TROUBLE, Store
 from spillway_dataplane.store_wire import decode_book, decode_records, encode_book, encode_records
 from spillway_dataplane.wishes import Contents
 
@@ -151,6 +151,11 @@ class Memory:
         """Remember the cluster's kill switch."""
         self.switched_off = off
         self._write(SWITCH, {"off": off})
+
+    def take_trouble(self, status: NodeStatus) -> None:
+        """Leave for `spillway status` why filters are not as ordered: nobody needs it back, and it is written when it changes."""
+        told = {each.uid: {"reason": each.reason, "message": each.message} for each in status.filters if each.reason}
+        self._write(TROUBLE, told, durable=False)
 
     def forget_revisions(self, in_use: frozenset[str]) -> None:
         """Keep the contents that an order or a running program needs."""

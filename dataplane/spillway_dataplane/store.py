@@ -14,6 +14,7 @@ from typing import Any
 
 LOG = logging.getLogger(__name__)
 ORDER, PEERS, RECORDS, COUNTS, SWITCH = "order.json", "peers.json", "records.json", "counts.json", "switch.json"
+TROUBLE = "trouble.json"
 REVISIONS, BYTECODE = "revisions", "bytecode"
 OFF, ON, LOCK, HANDOVER = "off", "on", "lock", "handover"
 

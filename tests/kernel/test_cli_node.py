@@ -154,6 +154,19 @@ def test_one_fault_anywhere_keeps_what_ran_and_is_said_once(machine):
         machine.wait_state("dns", "Monitoring")
 
 
+def test_status_says_why_a_filter_is_not_as_ordered_and_forgets_no_count(machine):
+    machine.write("dns.yaml", FILTER)
+    with machine.running("edge=true"):
+        machine.wait_state("dns", "Enforcing")
+        assert machine.send(20) == 0
+        machine.write("dns.yaml", {**FILTER, "spec": {**FILTER["spec"], "interfaces": ["eth9"]}})
+        machine.wait_said("no interface eth9")
+        machine.wait_state("dns", "Pending")
+    found = machine.filters()["dns"]
+    assert (found["reason"], found["message"]) == ("InterfaceNotFound", "no interface eth9 on this node")
+    assert [(each["name"], each["droppedPackets"]) for each in found["rules"]] == [("large", 20), ("rest", 0)]
+
+
 def test_node_labels_decide(machine):
     machine.write("dns.json", FILTER)
     with machine.running("edge=false"):

@@ -102,6 +102,16 @@ def test_a_filter_that_is_ordered_but_runs_nowhere_is_pending():
     assert (last.name, last.state) == ("ntp", FilterState.PENDING)
 
 
+def test_a_filter_that_runs_nowhere_now_keeps_its_counts_and_says_why():
+    """Its interface went: what it has dropped there was dropped, and the agent's last word is all that explains it."""
+    order = NodeOrder(NodeState.ACTIVE, filters=(FilterOrder("dns", "u1", "dns-1", Mode.ENFORCE),))
+    memory = replace(REMEMBERED, order=order, trouble={"u1": ("InterfaceNotFound", "no interface eth0 on this node")})
+    (found,) = view_node(node(), memory, {}).filters
+    assert (found.state, found.reason, found.message) == (FilterState.PENDING, *memory.trouble["u1"])
+    assert found.totals.dropped_packets == 100
+    assert [(rule.name, rule.totals.matched_packets) for rule in found.rules] == [("b", 0), ("a", 100)]
+
+
 def test_rules_keep_their_names_when_the_content_is_lost():
     (found,) = view_node(node(OURS), replace(REMEMBERED, contents={}), {"eth0": reading()}).filters
     assert {rule.name for rule in found.rules} == {"a", "b"}

@@ -11,7 +11,7 @@ from spillway_dataplane.cli.node_view import Reading, Remembered
 from spillway_dataplane.memory import Memory
 from spillway_dataplane.observed import ObservedNode
 from spillway_dataplane.ports import Kernel
-from spillway_dataplane.store import LOCK, OFF, Store
+from spillway_dataplane.store import LOCK, OFF, TROUBLE, Store
 
 GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
@@ -25,6 +25,7 @@ def read_memory(store: Store) -> Remembered:
         book=memory.book,
         order=memory.order,
         contents=memory.known,
+        trouble=_trouble(store),
         off_here=store.has(OFF),
         off_in_cluster=memory.switched_off,
         agent=see_agent(store.root / LOCK),
@@ -49,3 +50,10 @@ def _read(kernel: Kernel, ifname: str, slots: list[int]) -> Reading | None:
         if error.errno in GONE:  # taken off in this moment
             return None
         raise
+
+
+def _trouble(store: Store) -> dict[str, tuple[str, str]]:
+    told = store.read_json(TROUBLE) or {}
+    return {
+        uid: (str(each.get("reason", "")), str(each.get("message", ""))) for uid, each in told.items() if isinstance(each, dict)
+    }

@@ -31,13 +31,14 @@ class Reading:
 class Remembered:
     """What the agent wrote down. contents: of revisions, by name.
 
-    off_here, off_in_cluster: who has the kill switch.
+    trouble: why filters are not as ordered, by uid: reason and message. off_here, off_in_cluster: who has the kill switch.
     """
 
     records: Records = field(default_factory=Records)
     book: CountBook = field(default_factory=CountBook)
     order: NodeOrder | None = None
     contents: Mapping[str, FilterContent] = field(default_factory=dict)
+    trouble: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     off_here: bool = False
     off_in_cluster: bool = False
     agent: AgentSeen = field(default_factory=AgentSeen)
@@ -63,7 +64,7 @@ class InterfaceView:
 
 @dataclass(frozen=True, slots=True)
 class FilterView:
-    """One filter. interfaces: where a program of ours holds it."""
+    """One filter. interfaces: where a program of ours holds it. reason, message: what the agent said last of what is amiss."""
 
     name: str
     revision: str
@@ -71,6 +72,8 @@ class FilterView:
     interfaces: tuple[str, ...]
     totals: Totals
     rules: tuple[RuleTotals, ...]
+    reason: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +143,25 @@ def is_ours(interface: ObservedInterface) -> bool:
 
 
 def _filters(node: ObservedNode, memory: Remembered, readings: Mapping[str, Reading], book: CountBook) -> tuple[FilterView, ...]:
+    """Every filter that runs, then those that are ordered and run nowhere; what one has counted before stays counted."""
     rules = rule_totals(book, memory.records.slots)
     totals = filter_totals(book.left, rules)
     running = _members(node, memory.records)
-    found = []
-    for member, places in running.items():
-        state = _state(member, [readings[name] for name in places if name in readings], memory)
-        lines = rules_of(rules, member.uid, _rule_names(member, memory))
-        found.append(FilterView(member.name, member.revision, state, places, totals.get(member.uid, Totals()), lines))
-    return (*found, *_pending(memory, {member.uid for member in running}))
+    uids = {member.uid for member in running}
+    ordered = memory.order.filters if memory.order else ()
+    pending = {MemberRecord(each.uid, each.name, each.revision): () for each in ordered if each.uid not in uids}
+    return tuple(
+        FilterView(
+            member.name,
+            member.revision,
+            _state(member, [readings[name] for name in places if name in readings], memory),
+            places,
+            totals.get(member.uid, Totals()),
+            rules_of(rules, member.uid, _rule_names(member, memory)),
+            *memory.trouble.get(member.uid, ("", "")),
+        )
+        for member, places in (running | pending).items()
+    )
 
 
 def _members(node: ObservedNode, records: Records) -> dict[MemberRecord, tuple[str, ...]]:
@@ -159,13 +172,6 @@ def _members(node: ObservedNode, records: Records) -> dict[MemberRecord, tuple[s
         for member in records.members(link.digest) if link else ():
             found[member] = (*found.get(member, ()), interface.name)
     return found
-
-
-def _pending(memory: Remembered, running: set[str]) -> tuple[FilterView, ...]:
-    ordered = memory.order.filters if memory.order else ()
-    return tuple(
-        FilterView(each.name, each.revision, FilterState.PENDING, (), Totals(), ()) for each in ordered if each.uid not in running
-    )
 
 
 def _state(member: MemberRecord, readings: list[Reading], memory: Remembered) -> FilterState:

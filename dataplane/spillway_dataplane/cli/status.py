@@ -73,6 +73,8 @@ def _filter_value(each: FilterView) -> Json:
         "name": each.name,
         "revision": each.revision,
         "state": each.state.value,
+        "reason": each.reason,
+        "message": each.message,
         "interfaces": list(each.interfaces),
         "totals": _camel(asdict(each.totals)),
         "rules": [{"name": rule.name, **_camel(asdict(rule.totals))} for rule in each.rules],
@@ -97,10 +99,18 @@ def print_status(say: Say, view: NodeView, *, every_interface: bool) -> None:
         return
     columns = ("Interface", "XDP hook", "Mode", "Driver", "Queues#", "Link#", "Program", "Tag", "Filters, in deciding order")
     say.table("Interfaces", columns, map(_interface_row, shown))
+    if view.filters:
+        _print_filters(say, view)
+    _print_others(say, view, shown)
+
+
+def _print_filters(say: Say, view: NodeView) -> None:
     say.table("Filters", ("Filter", "State", "Interfaces", *COUNT_COLUMNS), map(_filter_row, view.filters))
+    trouble = [(each.name, each.reason, each.message) for each in view.filters if each.reason]
+    if trouble:
+        say.table("Not as ordered, as the agent said last", ("Filter", "Reason", "Message"), trouble)
     rules = [(each.name, rule.name, *_counts(rule.totals)) for each in view.filters for rule in each.rules]
     say.table("Rules", ("Filter", "Rule", *COUNT_COLUMNS), rules)
-    _print_others(say, view, shown)
 
 
 def _interface_row(each: InterfaceView) -> tuple[object, ...]:
