@@ -17,7 +17,7 @@ from tests.cluster.programs import build_programs, named
 CHART = "charts/spillway"
 NAMESPACE = "spillway-system"
 KUBERNETES = "1.34.0"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GRANTS = (  # `--set` settings with which streams are installed
     "streams.grants[0].interface=eth1",
     "streams.grants[0].queues={1,2,3}",
@@ -36,24 +36,34 @@ class Refused(Exception):
     """Helm would not render; the text is what it said."""
 
 
+class StrictLoader(SAFE_LOADER):  # type: ignore[misc, valid-type]
+    """As an API server reads: no key twice in a map."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Json:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key twice, line {node.start_mark.line}: {keys}"
+        return dict(super().construct_mapping(node, deep=deep))
+
+
 @cache
 def helm() -> str:
-    """Path of the built Helm, built first if it is not there."""
-    place, wanted = user_cache(), named(["helm"])
-    with locked(place.lock, "waiting for another build"):
-        build_programs(place, wanted)
-    return str(wanted[0].place(place))
+    """Path of the built Helm, built first if it is not there. One that is there is whole: nobody's build is waited for."""
+    place, (wanted,) = user_cache(), named(["helm"])
+    if not wanted.place(place).exists():
+        with locked(place.lock, "waiting for another build"):
+            build_programs(place, [wanted])
+    return str(wanted.place(place))
 
 
 @cache
-def render(*settings: str, kubernetes: str = KUBERNETES) -> tuple[Json, ...]:
+def render(*settings: str, kubernetes: str = KUBERNETES, namespace: str = NAMESPACE) -> tuple[Json, ...]:
     """Every object of the release, hooks too, with `--set` settings. Raises Refused."""
     chosen = [part for setting in settings for part in ("--set", setting)]
-    argv = [helm(), "template", "spillway", CHART, "-n", NAMESPACE, "--kube-version", kubernetes, *chosen]
+    argv = [helm(), "template", "spillway", CHART, "-n", namespace, "--kube-version", kubernetes, *chosen]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refused(done.stderr)
-    return tuple(found for found in yaml.load_all(done.stdout, LOADER) if found)
+    return tuple(found for found in yaml.load_all(done.stdout, StrictLoader) if found)
 
 
 def only(objects: tuple[Json, ...], kind: str, name: str) -> Json:

@@ -39,6 +39,13 @@ VALUES = {
         "dataplane.podLabels.team=edge",
         "dataplane.tolerations=null",
     ),
+    "what we set ourselves": (
+        "dataplane.nodeSelector.kubernetes\\.io/os=linux",
+        "operator.nodeSelector.kubernetes\\.io/os=linux",
+        "dataplane.podAnnotations.kubectl\\.kubernetes\\.io/default-container=streams",
+        "operator.podAnnotations.checksum/config=mine",
+    ),
+    "affinities taken away": ("dataplane.affinity=null", "operator.affinity=null", "operator.nodeSelector=null"),
     "streams": GRANTS,
     "percentages": ("dataplane.maxSurge=25%", "disruption.maxUnavailable=10%", "metrics.perRule=All", "metrics.port=19464"),
 }
@@ -271,6 +278,17 @@ def test_podsecurity_hook_is_optional() -> None:
     assert not [each for each in render("podSecurity.label=false") if each["metadata"]["name"] == "spillway-podsecurity"]
 
 
+@pytest.mark.parametrize("namespace", [NAMESPACE, "default", "kube-public"])
+def test_no_object_is_there_twice(namespace: str) -> None:
+    """The release may be in one of the namespaces in which the operator has rights of its own."""
+    places = [(each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")) for each in render(namespace=namespace)]
+    assert sorted(places, key=str) == sorted(set(places), key=str)
+
+
+def test_names_that_look_like_numbers_stay_names() -> None:
+    assert agent(render("dataplane.priorityClassName=0x10"))["priorityClassName"] == "0x10"
+
+
 def test_two_releases_collide() -> None:
     """A node has one dataplane. Fixed names let Helm refuse the second release."""
     argv = [helm(), "template", "other", CHART, "-n", NAMESPACE, "--kube-version", "1.34.0"]
@@ -289,6 +307,8 @@ REFUSED = {
     "rules with counters": ("metrics.perRule=Some", "/metrics/perRule", "'All', 'None'"),
     "prefix without length": ("failsafe.adminPrefixes={10.0.0.1}", "/failsafe/adminPrefixes/0", "10.0.0.1"),
     "API server without port": ("failsafe.apiServers={10.0.0.1}", "/failsafe/apiServers/0", "10.0.0.1"),
+    "API server's address": ("failsafe.apiServers={10.0.0.256:6443}", "/failsafe/apiServers/0", "10.0.0.256"),
+    "API server's port": ("failsafe.apiServers={10.0.0.1:65536}", "/failsafe/apiServers/0", "65536"),
     "prefix for an address": ("failsafe.ntpServers={10.0.0.0/8}", "/failsafe/ntpServers/0", "10.0.0.0/8"),
     "unknown flow": ("failsafe.flows={telnet}", "/failsafe/flows/0", "'node-fragments'"),
     "architecture": ("image.architectures={s390x}", "/image/architectures/0", "'arm64'"),
@@ -302,6 +322,17 @@ REFUSED = {
     "no namespace": ("streams.grants[0].namespaces={}", "/streams/grants/0", "namespaces"),
     "queue below zero": ("streams.grants[0].queues={-1}", "/streams/grants/0/queues/0", "want 0"),
     "kubelet's directory": ("kubeletDir=var/lib/kubelet", "/kubeletDir", "var/lib/kubelet"),
+    "one port for two": (",".join((*GRANTS, "metrics.port=9466")), "streams.metricsPort", "the same as metrics.port"),
+    "a section taken away": ("failsafe=null", "", "missing property 'failsafe'"),
+    "a profile taken away": ("dataplane.seccompProfile=null", "/dataplane", "missing property 'seccompProfile'"),
+    "one of no values": (
+        "standby.nodeSelector.matchExpressions[0].key=a,standby.nodeSelector.matchExpressions[0].operator=In",
+        "/standby/nodeSelector/matchExpressions/0",
+        "missing property 'values'",
+    ),
+    "label's value": ("operator.podLabels.team=net ops", "/operator/podLabels/team", "net ops"),
+    "node label's value": ("dataplane.nodeSelector.rack=a b", "/dataplane/nodeSelector/rack", "a b"),
+    "pull secret's name": ("image.pullSecrets[0].name=My_Secret", "/image/pullSecrets/0/name", "My_Secret"),
     "switch as a word": ("standby.attach=maybe", "/standby/attach", "want boolean"),
 }
 

@@ -29,7 +29,7 @@ dataplane.spillway.node-restriction.kubernetes.io/wanted
 
 {{/* The user's affinity; the images' architectures are and-ed to each required node term, for terms are or-ed. */}}
 {{- define "spillway.affinity" -}}
-{{- $affinity := deepCopy .affinity -}}
+{{- $affinity := deepCopy (.affinity | default dict) -}}
 {{- $node := get $affinity "nodeAffinity" | default dict -}}
 {{- $required := get $node "requiredDuringSchedulingIgnoredDuringExecution" | default dict -}}
 {{- $arch := dict "key" "kubernetes.io/arch" "operator" "In" "values" .root.Values.image.architectures -}}
@@ -86,10 +86,7 @@ securityContext:
   runAsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
 nodeSelector:
-  kubernetes.io/os: linux
-  {{- with .Values.operator.nodeSelector }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- toYaml (merge (dict "kubernetes.io/os" "linux") (.Values.operator.nodeSelector | default dict)) | nindent 2 }}
 {{- with .Values.operator.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}

@@ -1,5 +1,8 @@
 {{/* The DRA driver beside the agent. A container of its own: it cannot load programs, and what a hostile ring does to it stays in it. */}}
 {{- define "spillway.streamsContainer" -}}
+{{- if eq (int .Values.metrics.port) (int .Values.streams.metricsPort) }}
+{{- fail "streams.metricsPort is the same as metrics.port: both containers share the node's network" }}
+{{- end -}}
 - name: streams
   image: {{ include "spillway.image" (dict "root" . "image" .Values.dataplane.image) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
