@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster
+from tests.cluster.layout import home
+from tests.cluster.products import locked
 from tests.e2e.product import Product
 from tests.e2e.streams import Studio
 
@@ -17,13 +19,17 @@ KEEP = bool(os.environ.get("KEEP"))  # for work on one test: the cluster stays, 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Two nodes and two traffic hosts on one switch. Taken down at the end, also after a failure."""
-    cluster = Cluster.up(nodes=2, hosts=("attacker", "client"))
-    try:
-        yield cluster
-    finally:
-        if not KEEP:
-            cluster.down()
+    """Two nodes and two traffic hosts on one switch. Taken down at the end, also after a failure.
+
+    One run at a time: a second one would join the first one's cluster, and take it down under it.
+    """
+    with locked(home().root.with_name("tests.lock"), "another run of these tests has the cluster; waiting for its end"):
+        cluster = Cluster.up(nodes=2, hosts=("attacker", "client"))
+        try:
+            yield cluster
+        finally:
+            if not KEEP:
+                cluster.down()
 
 
 @pytest.fixture(scope="session")
