@@ -140,11 +140,19 @@ int spw_open(const struct spw_options *options, struct spw_ring **out, struct sp
   return 0;
 }
 
+/* A mapping of the kernel's rings holds the socket, and with it the queue, as its descriptor does. */
+static void unmap_rings(struct spw_ring *ring) {
+  if (ring->tx_map != MAP_FAILED) munmap(ring->tx_map, ring->tx_map_bytes);
+  if (ring->cq_map != MAP_FAILED) munmap(ring->cq_map, ring->cq_map_bytes);
+  ring->tx_map = ring->cq_map = MAP_FAILED;
+}
+
 void spw_shut(struct spw_ring *ring) {
   if (ring->shut) return;
   (void)spw_drain(ring, CLOSE_NS);
   spw_stop_keeper(ring);
   ring->shut = true;
+  unmap_rings(ring);
   int fds[] = {ring->connection, ring->stop_fd, ring->report_fd, ring->xsk, ring->umem_fd};
   spw_close_all(fds, 5);
   ring->connection = ring->stop_fd = ring->report_fd = ring->xsk = ring->umem_fd = -1;
@@ -153,8 +161,7 @@ void spw_shut(struct spw_ring *ring) {
 void spw_free(struct spw_ring *ring) {
   int fds[] = {ring->connection, ring->stop_fd, ring->report_fd, ring->xsk, ring->umem_fd};
   spw_close_all(fds, 5);
-  if (ring->tx_map != MAP_FAILED) munmap(ring->tx_map, ring->tx_map_bytes);
-  if (ring->cq_map != MAP_FAILED) munmap(ring->cq_map, ring->cq_map_bytes);
+  unmap_rings(ring);
   if (ring->page) munmap((void *)ring->page, SPW_PAGE_BYTES);
   if (ring->umem) munmap(ring->umem, (size_t)ring->frames << ring->frame_shift);
   free(ring->busy);
