@@ -99,7 +99,7 @@ class Report:
     bytes: whole frames, without FCS. late: packets handed over more than 1 ms behind the schedule, late_outside_holes those of
     them that no hole explains. holes: times the core was away for more than 200 us while the pacer spun. starved: reserve()
     found fewer free frames than asked. ring_empty, invalid: the kernel's tx_ring_empty_descs and tx_invalid_descs.
-    refused: packets not sent because of the link's state or the MTU. headers: times the header changed. resumed: times the
+    refused: packets left out because of the link's state. headers: times the header changed. resumed: times the
     socket was connected again. steal_ns: of the whole machine (/proc/stat). written_ns: CLOCK_TAI when this was written.
     video_frames, vrx_peak, cinst_peak: of a video source (ST 2110-21), in frames and packets. clock: what it found, a ClockCode.
     ptp: the number of the PTP clock that it read, and one. clock_to_tai_ns, clock_to_utc_ns: what that clock, or without one

@@ -22,7 +22,7 @@ COUNTERS: tuple[tuple[str, str, Callable[[RingStatus], int]], ...] = (
     ("batches", "Batches handed over.", lambda each: each.counters.batches),
     ("kicks", "System calls that made the kernel send.", lambda each: each.counters.kicks),
     ("starved", "Times that fewer frames were free than asked for.", lambda each: each.counters.starved),
-    ("refused_packets", "Packets not sent for the link's state or the MTU.", lambda each: each.counters.refused),
+    ("refused_packets", "Packets left out for the link's state by a sender that goes on.", lambda each: each.counters.refused),
     ("video_frames", "Frames of a video source.", lambda each: each.counters.video_frames),
     ("kernel_invalid_descriptors", "XDP statistics: descriptors refused.", lambda each: each.kernel.tx_invalid_descriptors),
     ("kernel_ring_empty", "XDP statistics: kicks that found nothing.", lambda each: each.kernel.tx_ring_empty_descriptors),

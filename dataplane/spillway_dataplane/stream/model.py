@@ -42,8 +42,8 @@ class RingCounters:
     """What the applications that held this ring counted, summed since it was first opened. They may lie of their own.
 
     ring_empty, invalid: as the kernel told them. late: packets over 1 ms behind their schedule, late_outside_holes those that
-    no hole explains; holes: times the host took the core away from the pacer for over 200 us. refused: packets not sent for the
-    link's state or the MTU. starved: times when fewer frames were free than asked for.
+    no hole explains; holes: times the host took the core away from the pacer for over 200 us. refused: packets left out
+    for the link's state. starved: times when fewer frames were free than asked for.
     """
 
     packets: int = 0

@@ -86,7 +86,7 @@ def _of_video(video: VideoFigures) -> Iterator[Sample]:
 def _of_ring(report: Report) -> Iterator[Sample]:
     yield "packets_total", "counter", "Packets handed to the card.", report.packets
     yield "bytes_total", "counter", "Bytes of whole frames handed to the card.", report.bytes
-    yield "refused_total", "counter", "Packets not sent because of the link's state or the MTU.", report.refused
+    yield "refused_total", "counter", "Packets not sent because of the link's state.", report.refused
     yield "late_total", "counter", "Packets handed over more than 1 ms behind the schedule.", report.late
     yield "holes_total", "counter", "Times that the core was away for more than 200 us.", report.holes
     for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p999")):
