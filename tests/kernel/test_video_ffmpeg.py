@@ -19,7 +19,7 @@ from spillway_crds.streams import BypassStream, RingParameters, StreamSpec, Vide
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.video.formats import PictureFormat, pixel_group
 
-TEN_BIT, EIGHT_BIT = pixel_group("YCbCr-4:2:2", 10), pixel_group("YCbCr-4:2:2", 8)
+TEN_BIT, EIGHT_BIT, RGB = pixel_group("YCbCr-4:2:2", 10), pixel_group("YCbCr-4:2:2", 8), pixel_group("RGB", 8)
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def sdp_of(picture: PictureFormat, rate: Fraction) -> str:
     [
         pytest.param(PictureFormat(320, 180, TEN_BIT, True), "25", "yuv422p10le(bt709, top first)", id="interlaced"),
         pytest.param(PictureFormat(320, 180, EIGHT_BIT), "30000/1001", "29.97 fps", id="8 bit, 29.97"),
+        pytest.param(PictureFormat(321, 181, RGB), "25", "rgb24(bt709, progressive), 321x181", id="RGB of odd size"),
     ],
 )
 def test_ffmpeg_decodes_what_the_sdp_describes(

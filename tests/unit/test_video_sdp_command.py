@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from ipaddress import ip_address
 from typing import Any
@@ -95,11 +96,32 @@ def test_the_status_has_the_word(monkeypatch, capsys):
     api = Api(stream={**APPLICATION, "status": {"sdp": "v=0\r\n"}})
     monkeypatch.setattr(sdp, "ApiCalls", lambda *_: api)
     monkeypatch.setattr(sdp, "load_configuration", lambda: None)
-    arguments = type("Arguments", (), {"namespace": "studio", "name": "cam"})()
+    arguments = type("Arguments", (), {"namespace": "studio", "name": "cam", "compare": None})()
     assert sdp.run(arguments, Say(TEXT)) is Exit.OK
     assert capsys.readouterr().out == "v=0\r\n"
     assert sdp.run(arguments, Say(JSON)) is Exit.OK
     assert capsys.readouterr().out == '{\n  "sdp": "v=0\\r\\n"\n}\n'
+
+
+def test_a_receivers_file_is_compared(monkeypatch, capsys, tmp_path):
+    """The answer is the exit code and a line for each difference; a file that cannot be read is no answer."""
+    sent = "m=video 5004 RTP/AVP 96\r\na=rtpmap:96 raw/90000\r\na=fmtp:96 width=1920; height=1080\r\n"
+    monkeypatch.setattr(sdp, "ApiCalls", lambda *_: Api(stream={**APPLICATION, "status": {"sdp": sent}}))
+    monkeypatch.setattr(sdp, "load_configuration", lambda: None)
+    file = tmp_path / "cam.sdp"
+    arguments = type("Arguments", (), {"namespace": "studio", "name": "cam", "compare": file})()
+    file.write_text(sent)
+    assert sdp.run(arguments, Say(TEXT)) is Exit.OK
+    assert capsys.readouterr().out == f"{file} says what studio/cam sends\n"
+    file.write_text(sent.replace("1080", "720"))
+    assert sdp.run(arguments, Say(TEXT)) is Exit.INVALID
+    assert capsys.readouterr().out == f"{file}: height is 720, the stream has 1080\n"
+    assert sdp.run(arguments, Say(JSON)) is Exit.INVALID
+    assert json.loads(capsys.readouterr().out) == {"differences": ["height is 720, the stream has 1080"]}
+    file.unlink()
+    with pytest.raises(CommandError, match="No such file") as refused:
+        sdp.run(arguments, Say(TEXT))
+    assert refused.value.code is Exit.UNREADABLE
 
 
 def test_without_a_status_it_is_made(monkeypatch):

@@ -113,6 +113,7 @@ def _add_sdp(commands: argparse._SubParsersAction[Parser]) -> None:
     sdp = _command(commands, "sdp", "print the SDP text of a video stream, which its receivers need")
     sdp.add_argument("name", metavar="NAME", help="of the stream")
     sdp.add_argument("-n", "--namespace", required=True, metavar="NAME", help="the stream's")
+    sdp.add_argument("--compare", type=Path, metavar="FILE", help="say instead what differs in the SDP file that a receiver has")
 
 
 def _add_off(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from spillway_crds import names
 from spillway_crds.sdp import session_description, session_facts
+from spillway_crds.sdp_compare import differences
 from spillway_crds.streams_wire import decode_stream
 from spillway_dataplane import __version__
 from spillway_dataplane.apicalls import NOT_FOUND, ApiCalls, ApiRefused, Raw, load_configuration
@@ -17,17 +19,35 @@ from spillway_dataplane.dra.names import claim_path
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Exit:
-    """Print it. Raises CommandError for a stream that has none, Transient while the API cannot be asked."""
+    """Print it, or compare it. Raises CommandError for a stream that has none, Transient while the API cannot be asked."""
     api = ApiCalls(load_configuration(), f"spillway-cli/{__version__}")
     try:
         text = sdp_of(api, arguments.namespace, arguments.name)
     finally:
         api.close()
+    if arguments.compare:
+        return _compare(say, f"{arguments.namespace}/{arguments.name}", text, arguments.compare)
     if say.is_json:
         say.value({"sdp": text})
     else:
         sys.stdout.write(text)
     return Exit.OK
+
+
+def _compare(say: Say, stream: str, sent: str, path: Path) -> Exit:
+    """Say what a receiver was told wrongly. Raises CommandError for a file that cannot be read."""
+    try:
+        told = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CommandError(Exit.UNREADABLE, str(path), str(error)) from error
+    found = differences(sent, told)
+    if say.is_json:
+        say.value({"differences": found})
+    for line in found:
+        say.line(f"{path}: {line}")
+    if not found:
+        say.line(f"{path} says what {stream} sends")
+    return Exit.INVALID if found else Exit.OK
 
 
 def sdp_of(api: ApiCalls, namespace: str, name: str) -> str:
