@@ -136,7 +136,7 @@ def volume_of(sight: StreamSight) -> FileVolume | None:
 def _volume(volume: FileVolume) -> dict[str, Any]:
     if volume.claim:
         return {"persistentVolumeClaim": {"claimName": volume.claim, "readOnly": True}}
-    return {"configMap": {"name": volume.config_map}}
+    return {"configMap": {"name": volume.config_map, "optional": True}}  # the source says that it is missing; kubelet only waits
 
 
 def _affinity(sight: StreamSight) -> dict[str, Any]:

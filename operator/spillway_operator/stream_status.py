@@ -174,7 +174,7 @@ def _ready(stream: StreamSight, given: Situation) -> Condition:
     if obstacle is not None:
         return Condition(READY, "False", obstacle.reason, obstacle.message)
     if claim is not None:
-        return _source_fault(given.pod) or _allocated(claim)
+        return _source_fault(given.pod) or _source_starts(given.pod) or _allocated(claim)
     return _source_waits(stream, given.pod) or _unallocated(stream, given.place)
 
 
@@ -195,6 +195,14 @@ def _source_fault(pod: PodSight | None) -> Condition | None:
     if pod is None or not pod.reason:
         return None
     return Condition(READY, "False", pod.reason, f"pod {pod.name}: {pod.message}")
+
+
+def _source_starts(pod: PodSight | None) -> Condition | None:
+    """Until it runs nobody says anything of its ring: a volume that cannot be mounted holds all else up."""
+    if pod is None or pod.phase != "Pending" or not pod.node:
+        return None
+    said = pod.trouble or f"if it stays so, kubectl describe pod {pod.name} says what it waits for"
+    return Condition(READY, "False", PREPARING, f"pod {pod.name} is being started on {pod.node}: {said}")
 
 
 def _source_waits(stream: StreamSight, pod: PodSight | None) -> Condition | None:

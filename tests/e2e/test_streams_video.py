@@ -187,6 +187,28 @@ def test_a_wrong_clip_is_told(studio: Studio, way: Way) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        pytest.param(
+            {"configMap": "nowhere"},
+            "source.video.file: there is no clip.raw in ConfigMap nowhere, or no such ConfigMap",
+            id="ConfigMap",
+        ),
+        pytest.param(
+            {"persistentVolumeClaim": "nowhere"}, 'persistentvolumeclaim "nowhere" not found', id="PersistentVolumeClaim"
+        ),
+    ],
+)
+def test_a_missing_volume_is_told(studio: Studio, way: Way, volume: Json, words: str) -> None:
+    """In the stream's condition, where whoever wrote it looks."""
+    video = {**BARS, "file": "clip.raw", "volume": volume}
+    del video["pattern"]
+    manifest = stream("lost", way, source={"video": video}, nodeSelector=NODE1)
+    with studio.running(manifest):
+        wait_for("the words", lambda: words in str(condition(studio.stream("lost"), "Ready").get("message", "")), 60)
+
+
 def test_a_capture_is_sent_once(studio: Studio, cluster: Cluster, way: Way) -> None:
     """Exactly its 2,000 frames, at the given rate; then the pod is Completed."""
     one, two = cluster.node(1).studio, cluster.node(2).studio

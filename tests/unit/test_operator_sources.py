@@ -90,7 +90,7 @@ def test_the_pod_is_restricted_has_no_token_and_belongs_to_its_stream():
 
 def test_files_come_from_the_streams_own_namespace_and_nodes_by_its_selector():
     spec = pod(CAPTURE)["spec"]
-    assert spec["volumes"] == [{"name": "media", "configMap": {"name": "captures"}}]
+    assert spec["volumes"] == [{"name": "media", "configMap": {"name": "captures", "optional": True}}]
     assert spec["containers"][0]["volumeMounts"] == [{"name": "media", "mountPath": "/media", "readOnly": True}]
     clip = stream(source={"video": {**CLIP, "volume": {"persistentVolumeClaim": "clips"}}})
     assert pod(clip)["spec"]["volumes"][0]["persistentVolumeClaim"] == {"claimName": "clips", "readOnly": True}
@@ -188,6 +188,11 @@ def report(of=CAMERA, found=None, held=None, obstacle=None):
     return plan_stream_report(seen, replace(given, pod=seen_pod, source_obstacle=obstacle))
 
 
+def on_node(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "spec": {**found["spec"], "nodeName": "n1"}}
+
+
+PULLING = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
 RUNNING = claim(CAMERA, device=AT, pods=("camera-source",), said=said(sourceAddress="10.0.0.7"))
 
 
@@ -198,6 +203,18 @@ RUNNING = claim(CAMERA, device=AT, pods=("camera-source",), said=said(sourceAddr
         pytest.param({"obstacle": Obstacle("SourceRefused", "exceeded quota")}, "SourceRefused", "exceeded quota", id="refused"),
         pytest.param(
             {"found": pod(CAMERA, **unscheduled("no room"))}, "SourceWaits", "Unschedulable: no room", id="no node for it"
+        ),
+        pytest.param(
+            {"found": on_node(pod(CAMERA, phase="Pending")), "held": claim(CAMERA, device=AT, pods=("camera-source",))},
+            "Preparing",
+            "pod camera-source is being started on n1: if it stays so, kubectl describe pod camera-source",
+            id="its volume cannot be mounted",
+        ),
+        pytest.param(
+            {"found": on_node(pod(CAMERA, phase="Pending", **statuses(PULLING))), "held": RUNNING},
+            "Preparing",
+            "on n1: ImagePullBackOff: no such image",
+            id="no image",
         ),
         pytest.param({"found": pod(CAMERA, phase="Succeeded")}, "Finished", "to the end", id="through"),
         pytest.param({"found": pod(CAMERA), "held": RUNNING}, "Ready", "bound", id="sends"),

@@ -17,7 +17,7 @@ from spillway_stream.pcap.capture import LONGEST_NS, Capture
 from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.files import open_file
 from spillway_stream.source.replay import check_lengths, scaled
-from spillway_stream.source.spec import PcapSpec
+from spillway_stream.source.spec import PcapSpec, decode
 
 FIELD = "source.pcap.file"
 
@@ -50,6 +50,21 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, make, message):
         open_file(tmp_path / "clip", FIELD)
     assert str(refused.value) == f"{FIELD}: {message}"
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_where_a_file_is_missing_is_said_as_the_stream_says_it(tmp_path):
+    """A ConfigMap that is not there is an empty folder: which of the two it is, nobody in the pod can see."""
+    order = {"stream": "studio/flood", "rings": ["/r"], "source": {"pcap": {"file": "a.pcap"}}}
+    for volume, words in (
+        ({"persistentVolumeClaim": "clips"}, "there is no a.pcap in PersistentVolumeClaim clips"),
+        ({"configMap": "floods"}, "there is no a.pcap in ConfigMap floods, or no such ConfigMap"),
+        (None, "there is no a.pcap in the volume"),
+    ):
+        spec = decode(json.dumps({**order, "source": {"pcap": {"file": "a.pcap", "volume": volume}}}), "")
+        assert isinstance(spec.content, PcapSpec)
+        with pytest.raises(InvalidIntent) as refused:
+            open_file(tmp_path / spec.content.file, FIELD, spec.content.volume)
+        assert str(refused.value) == f"{FIELD}: {words}"
 
 
 @pytest.mark.parametrize("name", ["a/b", "nul\0", "\udcff\ud800"])

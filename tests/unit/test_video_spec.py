@@ -38,7 +38,9 @@ def test_every_field():
         pacing={"profile": "ST2110-21-Wide"}, clock={"source": "PTP", "ptpDomain": 9}, rings=["/a", "/b"], files="/films", cpu=0,
         metricsPort=9467,
     )  # fmt: skip
-    content = VideoSpec(1920, 1080, Fraction(60000, 1001), "RGB", 12, True, "", "a/b.raw", False, 112, 1)
+    content = VideoSpec(
+        1920, 1080, Fraction(60000, 1001), "RGB", 12, True, "", "a/b.raw", False, 112, 1, "PersistentVolumeClaim clips"
+    )
     assert decode(raw, RING) == SourceSpec(
         "studio/cam",
         content,

@@ -19,15 +19,15 @@ KINDS = {
 }
 
 
-def open_file(path: Path, field: str) -> int:
-    """A descriptor to read from. field: of the spec, for messages.
+def open_file(path: Path, field: str, volume: str = "the volume") -> int:
+    """A descriptor to read from. field: of the spec, for messages. volume: what is mounted there, in words.
 
     Raises InvalidIntent where there is no such file, or none that can be mapped or read; Transient where trying again may help.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would be waited for
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise InvalidIntent(field, f"there is no {path.name} in the volume") from None
+        raise InvalidIntent(field, f"there is no {path.name} in {volume}") from None
     except PermissionError:
         raise InvalidIntent(field, f"{path.name} cannot be read by user {os.geteuid()}, group {os.getegid()}") from None
     except OSError as error:

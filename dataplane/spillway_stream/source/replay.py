@@ -35,7 +35,7 @@ class CaptureSender:
 
     def __init__(self, spec: SourceSpec, pcap: PcapSpec, ring: Ring, figures: Figures) -> None:
         self._ring, self._figures, self._loop = ring, figures, pcap.loop
-        self._bytes = _mapped(spec.files / pcap.file)
+        self._bytes = _mapped(spec.files / pcap.file, pcap.volume)
         try:
             self._capture = read_capture(self._bytes)
         except CaptureError as error:
@@ -113,8 +113,8 @@ def _larger(size: int) -> str:
     return f"ring.frameBytes can be {enough}" if enough else f"no ring's take more than {FRAME_BYTES[-1]}"
 
 
-def _mapped(path: Path) -> memoryview:
-    fd = open_file(path, FIELD)
+def _mapped(path: Path, volume: str) -> memoryview:
+    fd = open_file(path, FIELD, volume)
     try:
         if not os.fstat(fd).st_size:
             raise InvalidIntent(FIELD, f"{path.name} is empty")

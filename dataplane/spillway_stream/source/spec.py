@@ -13,6 +13,7 @@ from spillway_stream.video.formats import DEPTHS, SAMPLINGS
 from spillway_stream.video.timing import Profile
 
 PATTERNS = ("ColorBars", "Ramp", "FrameCounter")
+ANY_VOLUME = "the volume"
 MAX_RATE = 1 << 40
 SLOWEST, FASTEST = 1, 1000  # frames a second
 MAX_PIXELS = 32767  # ST 2110-20: a sample row's offset and number have 15 bits
@@ -20,7 +21,10 @@ MAX_PIXELS = 32767  # ST 2110-20: a sample row's offset and number have 15 bits
 
 @dataclass(frozen=True, slots=True)
 class VideoSpec:
-    """A picture's format and where pictures come from: exactly one of pattern and file. Fields as in the BypassStream."""
+    """A picture's format and where pictures come from: exactly one of pattern and file. Fields as in the BypassStream.
+
+    volume: in words, for messages.
+    """
 
     width_pixels: int
     height_pixels: int
@@ -33,6 +37,7 @@ class VideoSpec:
     loop: bool = True
     payload_type: int = 96
     legs: int = 0
+    volume: str = ANY_VOLUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class PcapSpec:
     file: str
     loop: bool = False
     speed: Fraction = Fraction(1)
+    volume: str = ANY_VOLUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +129,8 @@ def _video(reader: Reader) -> VideoSpec:
         loop=reader.take(bool, "loop", True),
         payload_type=reader.number("payloadType", 96, 127, 96),
         legs=len(reader.raw_list("legs")),
+        volume=_volume(reader),
     )
-    reader.skip("volume")
     reader.done()
     _check_video(spec, reader)
     return spec
@@ -140,8 +146,7 @@ def _check_video(spec: VideoSpec, reader: Reader) -> None:
 
 
 def _pcap(reader: Reader) -> PcapSpec:
-    spec = PcapSpec(_file(reader), reader.take(bool, "loop", False), reader.fraction("speed", Fraction(1)))
-    reader.skip("volume")
+    spec = PcapSpec(_file(reader), reader.take(bool, "loop", False), reader.fraction("speed", Fraction(1)), _volume(reader))
     reader.done()
     return spec
 
@@ -153,6 +158,16 @@ def _file(reader: Reader, *default: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise InvalidIntent(reader.at("file"), f"{file!r} leaves the volume")
     return file
+
+
+def _volume(reader: Reader) -> str:
+    """A ConfigMap that is not there is mounted as an empty folder."""
+    volume = reader.child("volume")
+    claim, config_map = volume.take(str, "persistentVolumeClaim", ""), volume.take(str, "configMap", "")
+    volume.done()
+    if claim:
+        return f"PersistentVolumeClaim {claim}"
+    return f"ConfigMap {config_map}, or no such ConfigMap" if config_map else ANY_VOLUME
 
 
 def _rings(top: Reader, default_ring: str) -> tuple[str, ...]:

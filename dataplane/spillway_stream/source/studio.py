@@ -41,7 +41,7 @@ def picture_of(spec: VideoSpec) -> PictureFormat:
 def pictures_of(spec: VideoSpec, picture: PictureFormat, files: Path) -> Pictures:
     """Where the frames come from. Raises InvalidIntent or Transient for a file that cannot be sent."""
     if spec.file:
-        return Clip(files / spec.file, picture, loop=spec.loop)
+        return Clip(files / spec.file, picture, loop=spec.loop, volume=spec.volume)
     if spec.pattern == "ColorBars":
         return color_bars(picture)
     if spec.pattern == "Ramp":

@@ -19,12 +19,12 @@ PAGE = mmap.PAGESIZE
 
 
 class Clip:
-    """A raw file. loop: begin again after the last frame."""
+    """A raw file. loop: begin again after the last frame. volume: where it is, in words."""
 
-    def __init__(self, path: Path, picture: PictureFormat, *, loop: bool) -> None:
+    def __init__(self, path: Path, picture: PictureFormat, *, loop: bool, volume: str = "the volume") -> None:
         self.stride = picture.line_bytes
         self._loop, self._frame_bytes, self._path = loop, picture.frame_bytes, path
-        self._fd = open_file(path, FIELD)
+        self._fd = open_file(path, FIELD, volume)
         self._size = os.fstat(self._fd).st_size
         self.frames = whole_frames(path.name, self._size, picture)
         self._map = map_file(self._fd, path, FIELD)
