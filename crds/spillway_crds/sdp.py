@@ -109,7 +109,10 @@ def _essence(stream: BypassStream, video: VideoSource, reference: str) -> Iterat
 
 
 def format_parameters(video: VideoSource, profile: SenderProfile | None) -> str:
-    """The fmtp line's value (ST 2110-20, section 7.2; ST 2110-21, section 8.2). No profile is Wide, as the source sends then."""
+    """The fmtp line's value (ST 2110-20, section 7.2; ST 2110-21, section 8.2). No profile is Wide, as the source sends then.
+
+    A semicolon and a space behind each parameter, the last one too: checkers of ST 2110 refuse the line without them.
+    """
     parts = [
         f"sampling={video.sampling}",
         f"width={video.width_pixels}",
@@ -122,7 +125,9 @@ def format_parameters(video: VideoSource, profile: SenderProfile | None) -> str:
         "SSN=ST2110-20:2017",
         f"TP={SENDER_TYPES[profile or SenderProfile.WIDE]}",
     ]
-    return "; ".join([*parts, "interlace"] if video.interlaced else parts)
+    if video.interlaced:
+        parts.append("interlace")
+    return "".join(f"{each}; " for each in parts)
 
 
 def exact_rate(rate: Fraction) -> str:

@@ -54,7 +54,7 @@ def test_the_whole_text():
         "a=source-filter: incl IN IP4 239.10.0.1 10.0.0.7",
         "a=rtpmap:96 raw/90000",
         "a=fmtp:96 sampling=YCbCr-4:2:2; width=1920; height=1080; exactframerate=60000/1001; depth=10; TCS=SDR;"
-        " colorimetry=BT709; PM=2110GPM; SSN=ST2110-20:2017; TP=2110TPW",
+        " colorimetry=BT709; PM=2110GPM; SSN=ST2110-20:2017; TP=2110TPW; ",
         "a=mediaclk:direct=0",
         "a=ts-refclk:localmac=02-00-00-00-00-0A",
     ]
@@ -62,7 +62,7 @@ def test_the_whole_text():
 
 def test_interlaced_is_said_and_progressive_is_not():
     interlaced = replace(VIDEO, interlaced=True, exact_frame_rate=Fraction(25), sampling="RGB", depth_bits=8)
-    assert format_parameters(interlaced, SenderProfile.NARROW).endswith("TP=2110TPN; interlace")
+    assert format_parameters(interlaced, SenderProfile.NARROW).endswith("TP=2110TPN; interlace; ")
     assert "exactframerate=25; depth=8" in format_parameters(interlaced, None)
     assert "interlace" not in format_parameters(VIDEO, None)
 
@@ -118,7 +118,7 @@ def test_a_changed_spec_is_a_later_version_of_the_same_session():
 
 def test_sender_types_are_those_of_the_sender():
     assert {profile.value: name for profile, name in PARAMETER.items()} == {
-        profile.value: format_parameters(VIDEO, profile).rpartition("TP=")[2] for profile in SenderProfile
+        profile.value: format_parameters(VIDEO, profile).rpartition("TP=")[2].rstrip("; ") for profile in SenderProfile
     }
     assert set(Profile) == {profile.value for profile in SenderProfile}
 
