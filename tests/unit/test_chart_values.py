@@ -20,12 +20,12 @@ SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 
 
 def objects(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every subschema that describes an object."""
+    """Every subschema that describes an object. What if, then and else say is of an object that stands around them."""
     if isinstance(schema, dict):
         if schema.get("type") == "object" or "properties" in schema:
             yield place, schema
-        for key, inner in schema.items():
-            yield from objects(inner, f"{place}/{key}")
+        for key in schema.keys() - {"if", "then", "else"}:
+            yield from objects(schema[key], f"{place}/{key}")
     elif isinstance(schema, list):
         for index, inner in enumerate(schema):
             yield from objects(inner, f"{place}/{index}")
