@@ -12,7 +12,7 @@ from spillway_operator.world import World
 
 WRITES_IN_FLIGHT = 16
 STATUS_INTERVAL_S = 0.5  # between two writes of one filter's status when nodes become ready or fail
-AUDIT_INTERVAL_S = 10.0
+AUDIT_INTERVAL_S = 5.0
 PODS_AFTER_S = 3.0  # an agent that is merely starting is no trouble
 PODS_INTERVAL_S = 5.0
 WAITING_AFTER_S = 3.0  # a pod that merely starts is not told anything

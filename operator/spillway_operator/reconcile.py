@@ -36,6 +36,7 @@ RESYNC_S = 300.0
 RESYNC_SPREAD_S = 60.0
 PEERS_EVERY_S = 15.0
 SWEEP_EVERY_S = 30.0
+COUNT_EVERY_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class Reconciler:
                 tasks.create_task(queue.run(), name=queue.name)
             tasks.create_task(self.crds.watch())
             tasks.create_task(self._again_and_again())
+            tasks.create_task(self._count())
             self.bells.ring_everything()
 
     async def _again_and_again(self) -> None:
@@ -187,6 +189,14 @@ class Reconciler:
                 resync_at = loop.time() + RESYNC_S
                 self._resync()
             await asyncio.sleep(PEERS_EVERY_S)
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_EVERY_S)
+            try:
+                await self.intake.count()
+            except Exception as error:
+                log.info("objects not counted: %r", error)
 
     def _resync(self) -> None:
         for kind in self.intake.served_kinds():

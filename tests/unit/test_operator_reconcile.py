@@ -47,6 +47,9 @@ class FakeApi:
     async def list(self, kind: Kind, **_: Any) -> tuple[list[Any], int]:
         return [copy.deepcopy(raw) for (plural, _), raw in self.objects.items() if plural == kind.plural], self.version
 
+    async def count(self, kind: Kind) -> int:
+        return len((await self.list(kind))[0])
+
     async def get(self, kind: Kind, name: str) -> Any:
         return copy.deepcopy(self.objects.get((kind.plural, name)))
 
@@ -258,6 +261,30 @@ def test_what_vanished_unseen_is_noticed_after_a_new_listing(api):
         tell(reconciler, FILTERS, None, add_filter(api, "g"))
         await asyncio.sleep(15)
         assert [each["name"] for each in order(api, "n0")["filters"]] == ["g"]
+
+    settled(api, script)
+
+
+def test_the_last_filter_that_vanished_unseen_is_noticed_by_counting(api):
+    """kopf tells nothing of a new listing that is empty, so nothing else would bring it to light."""
+
+    async def script(reconciler):
+        gone(api, FILTERS, "f")
+        await asyncio.sleep(10)
+        assert not order(api, "n0").get("filters")
+
+    settled(api, script)
+
+
+def test_counting_audits_once_and_not_again_and_again(api, monkeypatch):
+    """What is known and not there for a reason, as filters that are held, is listed once, not every few seconds."""
+
+    async def script(reconciler):
+        listed = []
+        monkeypatch.setitem(reconciler.bells.works, "audit", lambda plural: asyncio.sleep(0, listed.append(plural)))
+        gone(api, FILTERS, "f")
+        await asyncio.sleep(60)
+        assert listed == [names.FILTERS_PLURAL]
 
     settled(api, script)
 

@@ -60,6 +60,9 @@ class FakeApi:
         )
         return [copy.deepcopy(raw) for raw in found], self.version
 
+    async def count(self, kind: Kind) -> int:
+        return len((await self.list(kind))[0])
+
     async def get(self, kind: Kind, name: str) -> Any:
         return copy.deepcopy(self.objects.get((kind.plural, kind.namespace, name)))
 
