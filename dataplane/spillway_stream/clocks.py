@@ -17,6 +17,7 @@ class ClockCode(IntEnum):
     NO_PTP_CLOCK = 5
     PTP_NOT_SET = 6
     PTP_COUNTS_UTC = 7
+    NOT_STEERED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ WORDS = {
     ),
     ClockCode.WRONG_TAI_OFFSET: ClockWord(
         False, "WrongTaiOffset", "CLOCK_TAI is not 37 s ahead of UTC, nor anything near it; frames follow it all the same"
+    ),
+    ClockCode.NOT_STEERED: ClockWord(
+        False,
+        "NotSteered",
+        "the kernel says that nobody steers its clock (phc2sys does, chrony with rtcsync too); frames follow CLOCK_TAI",
     ),
     ClockCode.NO_PTP_CLOCK: ClockWord(
         False, "NoPtpClock", "no PTP clock can be read in the source's pod: frames follow CLOCK_TAI, which may be PTP's or not"

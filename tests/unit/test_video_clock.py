@@ -25,7 +25,19 @@ TAI = NOW + 37 * 10**9
         pytest.param("System", Readings(TAI, NOW), True, "SystemClock", 0, id="offset set"),
         pytest.param("System", Readings(NOW - 1900, NOW), False, "NoTaiOffset", 0, id="offset not set"),
         pytest.param("System", Readings(NOW + 10**10, NOW), False, "WrongTaiOffset", 0, id="an offset from 1972"),
+        pytest.param("System", Readings(TAI, NOW, steered=False), False, "NotSteered", 0, id="nobody steers it"),
+        pytest.param("System", Readings(NOW, NOW, steered=False), False, "NoTaiOffset", 0, id="nor has it an offset"),
+        pytest.param(
+            "System", Readings(TAI + 10**9, NOW), True, "SystemClock", 0, id="the second before UTC has its leap second"
+        ),
+        pytest.param("System", Readings(TAI + 500_000_000, NOW), True, "SystemClock", 0, id="in the middle of a smeared one"),
         pytest.param("PTP", Readings(TAI, NOW), False, "NoPtpClock", 0, id="no PTP clock"),
+        pytest.param(
+            "PTP", Readings(TAI, NOW, steered=False), False, "NotSteered", 0, id="no PTP clock, and nobody steers the node's"
+        ),
+        pytest.param(
+            "PTP", Readings(TAI, NOW, PtpReading(0, TAI), steered=False), True, "PtpClock", 0, id="PTP needs nobody else"
+        ),
         pytest.param("PTP", Readings(NOW, NOW), False, "NoTaiOffset", 0, id="no PTP clock, no offset: the worse news"),
         pytest.param("PTP", Readings(TAI, NOW, PtpReading(0, TAI - 500)), True, "PtpClock", 500, id="PTP"),
         pytest.param(
@@ -46,7 +58,7 @@ def test_findings(source, readings, synchronized, reason, offset_ns):
     assert word.message
 
 
-@pytest.mark.parametrize("code", [0, 8, 2**64 - 1])
+@pytest.mark.parametrize("code", [0, 9, 2**64 - 1])
 def test_a_report_may_hold_anything(code):
     assert word_of(code) is None
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -26,6 +27,12 @@ uint64_t spw_monotonic_of(uint64_t at_tai_ns) {
     if (spw_now_ns() - before_ns < 2000) break;
   }
   return before_ns + (at_tai_ns - tai_ns);
+}
+
+/* Whether the kernel holds that somebody steers its clock. It believes so for some hours after the last word. Source: adjtimex(2). */
+bool spw_clock_steered(void) {
+  struct timex clock = {0};
+  return adjtimex(&clock) < 0 || !(clock.status & STA_UNSYNC); /* who may not ask knows nothing against it */
 }
 
 /* Steal time of the whole machine since its boot: the eighth figure of /proc/stat's first line. 0 where it cannot be read. */

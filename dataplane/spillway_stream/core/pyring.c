@@ -173,6 +173,7 @@ static PyMethodDef functions[] = {
     METHOD("write_packet", spw_py_write_packet, METH_VARARGS),
     METHOD("send_picture", spw_py_send_picture, METH_VARARGS),
     METHOD("send_capture", spw_py_send_capture, METH_VARARGS),
+    METHOD("clock_steered", spw_py_clock_steered, METH_NOARGS),
     METHOD("explain_lost", spw_py_explain_lost, METH_VARARGS),
     {0},
 };

@@ -153,6 +153,11 @@ PyObject *spw_py_send_picture(PyObject *module, PyObject *args) {
   return result;
 }
 
+PyObject *spw_py_clock_steered(PyObject *module, PyObject *none) {
+  (void)module, (void)none;
+  return PyBool_FromLong(spw_clock_steered());
+}
+
 /* ---- captures ----------------------------------------------------------------------------------------------------------- */
 
 /* Whether the arrays are of one length, and frames first .. first + n - 1 lie within the bytes and a ring's frame. */

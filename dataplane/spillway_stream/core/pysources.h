@@ -7,6 +7,7 @@
 PyObject *spw_py_write_packet(PyObject *module, PyObject *args);
 PyObject *spw_py_send_picture(PyObject *module, PyObject *args);
 PyObject *spw_py_send_capture(PyObject *module, PyObject *args);
+PyObject *spw_py_clock_steered(PyObject *module, PyObject *none);
 PyObject *spw_py_explain_lost(PyObject *module, PyObject *args);
 
 #endif

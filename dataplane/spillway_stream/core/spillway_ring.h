@@ -136,6 +136,7 @@ struct spw_hole {
 uint32_t spw_holes(struct spw_ring *ring, struct spw_hole *last, uint32_t room); /* the latest, oldest first; 64 are kept */
 
 uint64_t spw_tai_ns(void);
+bool spw_clock_steered(void); /* false: the kernel says that nobody keeps its clock right */
 uint64_t spw_monotonic_of(uint64_t at_tai_ns); /* CLOCK_MONOTONIC then, by the offset that the clocks have now */
 
 #ifdef __cplusplus

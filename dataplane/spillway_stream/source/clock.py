@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from spillway_stream._ring import clock_steered
 from spillway_stream.clocks import WORDS, ClockCode
 from spillway_stream.source.ptp import PtpDevice, PtpReading, given_devices
 
@@ -22,11 +23,15 @@ LIKELY_OFFSETS_S = range(35, 45)  # TAI less UTC, with room for leap seconds to 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Nanoseconds of several clocks at one moment. ptp: of a PTP clock; None where there is none to read."""
+    """Nanoseconds of several clocks at one moment. ptp: of a PTP clock; None where there is none to read.
+
+    steered: the kernel does not say that its own clock is left to itself.
+    """
 
     tai_ns: int
     realtime_ns: int
     ptp: PtpReading | None = None
+    steered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,9 @@ def _judge_system(readings: Readings) -> ClockCode:
     ahead_s = round((readings.tai_ns - readings.realtime_ns) / SECOND_NS)
     if ahead_s == 0:
         return ClockCode.NO_TAI_OFFSET
-    return ClockCode.SYSTEM_CLOCK if ahead_s in LIKELY_OFFSETS_S else ClockCode.WRONG_TAI_OFFSET
+    if ahead_s not in LIKELY_OFFSETS_S:
+        return ClockCode.WRONG_TAI_OFFSET
+    return ClockCode.SYSTEM_CLOCK if readings.steered else ClockCode.NOT_STEERED
 
 
 def _judge_ptp(readings: Readings, ptp: PtpReading) -> ClockFinding:
@@ -88,7 +95,7 @@ class Clocks:
         before_ns = time.clock_gettime_ns(CLOCK_TAI)
         ptp = self._ptp.read()
         after_ns = time.clock_gettime_ns(CLOCK_TAI)
-        return Readings((before_ns + after_ns) // 2, realtime_ns, ptp)
+        return Readings((before_ns + after_ns) // 2, realtime_ns, ptp, clock_steered())
 
 
 def observe(source: str) -> ClockFinding:
