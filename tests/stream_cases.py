@@ -276,6 +276,26 @@ SOURCES = (
     Constraint("leg-flow-required", leg(), leg("flow"), f"{VIDEO}.legs[0].flow", REQUIRED),
     Constraint("standard", video(standard="ST2110-20"), video(standard="ST2022-6"), f"{VIDEO}.standard", SUPPORTED),
     Constraint("sampling", video(sampling="RGB"), video(sampling="YCbCr-4:2:0"), f"{VIDEO}.sampling", SUPPORTED),
+    Constraint("colorimetry", clip(colorimetry="BT2020"), clip(colorimetry="BT.2020"), f"{VIDEO}.colorimetry", SUPPORTED),
+    Constraint(
+        "transfer",
+        clip(transferCharacteristicSystem="PQ"),
+        clip(transferCharacteristicSystem="HDR10"),
+        f"{VIDEO}.transferCharacteristicSystem",
+        SUPPORTED,
+    ),
+    Constraint("range", clip(range="FULL"), clip(range="full"), f"{VIDEO}.range", SUPPORTED),
+    Constraint(
+        "aspect-shape",
+        video(pixelAspectRatio="16:11"),
+        video(pixelAspectRatio="0:1"),
+        f"{VIDEO}.pixelAspectRatio",
+        "not two whole",
+    ),
+    Constraint(
+        "aspect-9", clip(pixelAspectRatio="1:1"), clip(pixelAspectRatio="10000:1000"), f"{VIDEO}.pixelAspectRatio", "Too long"
+    ),
+    Constraint("colours-of-a-file", clip(range="FULL"), video(range="FULL"), f"{VIDEO}.pattern", "are a file's"),
     Constraint("pattern", video(pattern="Ramp"), video(pattern="Bars"), f"{VIDEO}.pattern", SUPPORTED),
     Constraint(
         "clock-source", of_video(clock={"source": "PTP"}), of_video(clock={"source": "NTP"}), "spec.clock.source", SUPPORTED

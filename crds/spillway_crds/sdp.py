@@ -12,7 +12,7 @@ from fractions import Fraction
 from ipaddress import ip_address
 from typing import Any
 
-from spillway_crds.streams import Address, BypassStream, ClockSource, Flow, SenderProfile, StreamClock, VideoSource
+from spillway_crds.streams import Address, BypassStream, ClockSource, Flow, SenderProfile, StreamClock, VideoLook, VideoSource
 
 SENDER_TYPES = {
     SenderProfile.NARROW: "2110TPN",
@@ -119,14 +119,16 @@ def format_parameters(video: VideoSource, profile: SenderProfile | None) -> str:
         f"height={video.height_pixels}",
         f"exactframerate={exact_rate(video.exact_frame_rate)}",
         f"depth={video.depth_bits}",
-        "TCS=SDR",
-        "colorimetry=BT709",
+        f"TCS={video.look.transfer}",
+        f"colorimetry={video.look.colorimetry}",
         "PM=2110GPM",
         "SSN=ST2110-20:2017",
         f"TP={SENDER_TYPES[profile or SenderProfile.WIDE]}",
     ]
-    if video.interlaced:
-        parts.append("interlace")
+    usual = VideoLook()  # ST 2110-20, 7.3: said where it is another one
+    parts += [f"RANGE={video.look.range}"] if video.look.range != usual.range else []
+    parts += [f"PAR={video.look.pixel_aspect}"] if video.look.pixel_aspect != usual.pixel_aspect else []
+    parts += ["interlace"] if video.interlaced else []
     return "".join(f"{each}; " for each in parts)
 
 

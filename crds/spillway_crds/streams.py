@@ -130,10 +130,20 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoLook:
+    """What a receiver has to know to show samples as they are meant, in the words of ST 2110-20. No packet changes by it."""
+
+    colorimetry: str = "BT709"
+    transfer: str = "SDR"
+    range: str = "NARROW"
+    pixel_aspect: str = "1:1"
+
+
+@dataclass(frozen=True, slots=True)
 class VideoSource:
     """Uncompressed video by SMPTE ST 2110-20 (RFC 4175). Either a pattern or a raw file.
 
-    sampling: "YCbCr-4:2:2", "YCbCr-4:4:4" or "RGB". payload_type: RTP's, 96..127.
+    sampling: "YCbCr-4:2:2", "YCbCr-4:4:4" or "RGB". payload_type: RTP's, 96..127. look: what the samples mean.
     """
 
     width_pixels: int
@@ -148,6 +158,7 @@ class VideoSource:
     loop: bool = True
     payload_type: int = 96
     legs: tuple[Leg, ...] = ()
+    look: VideoLook = VideoLook()
 
 
 @dataclass(frozen=True, slots=True)

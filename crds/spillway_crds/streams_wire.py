@@ -35,6 +35,7 @@ from spillway_crds.streams import (
     Source,
     StreamClock,
     StreamSpec,
+    VideoLook,
     VideoSource,
     VlanTag,
 )
@@ -120,6 +121,17 @@ def _video(raw: Mapping[str, Any]) -> VideoSource:
         loop=raw["loop"],
         payload_type=raw["payloadType"],
         legs=tuple(Leg(each["interface"], _decode_flow(each["flow"]), _queue(each)) for each in raw.get("legs", ())),
+        look=_look(raw),
+    )
+
+
+def _look(raw: Mapping[str, Any]) -> VideoLook:
+    usual = VideoLook()
+    return VideoLook(
+        raw.get("colorimetry", usual.colorimetry),
+        raw.get("transferCharacteristicSystem", usual.transfer),
+        raw.get("range", usual.range),
+        raw.get("pixelAspectRatio", usual.pixel_aspect),
     )
 
 

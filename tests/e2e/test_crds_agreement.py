@@ -55,6 +55,10 @@ def manifest(chance: random.Random) -> cases.Manifest:
 
 def stream(chance: random.Random) -> cases.Manifest:
     """A stream whose texts are of any shape, short enough."""
+    file = {
+        "file": texts(chance, "a./", 6),
+        "volume": {chance.choice(["configMap", "persistentVolumeClaim"]): texts(chance, "aB0-.", 4) or "-"},
+    }
     video = {
         "widthPixels": chance.randint(1, 40),
         "heightPixels": chance.randint(1, 9),
@@ -62,8 +66,10 @@ def stream(chance: random.Random) -> cases.Manifest:
         "sampling": chance.choice(["YCbCr-4:2:2", "YCbCr-4:4:4", "RGB"]),
         "depthBits": chance.randint(8, 12),
         "interlaced": chance.random() < 0.5,
-        "file": texts(chance, "a./", 6),
-        "volume": {chance.choice(["configMap", "persistentVolumeClaim"]): texts(chance, "aB0-.", 4) or "-"},
+        **chance.choice(
+            [{}, {"colorimetry": "BT2020"}, {"range": "FULL"}, {"pixelAspectRatio": texts(chance, "0169:", 5) or "-"}]
+        ),
+        **chance.choice([{"pattern": "Ramp"}, file, file]),
     }
     pcap = {"file": texts(chance, "a./", 4), "speed": texts(chance, "012.", 5) or "-", "volume": {"configMap": "c"}}
     flow = {"destinationAddress": address(chance), "sourceAddress": address(chance), "destinationPort": 1}

@@ -17,7 +17,7 @@ from spillway_crds.schema.files import files
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = {kind.kind: crd(kind) for kind in KINDS}
 CAMEL_CASE = re.compile(r"[A-Z][A-Za-z0-9]*")
-SMPTE = re.compile(r"ST2110-\d\d(-[A-Z][A-Za-z]+)?|YCbCr-4:[24]:[24]")  # names that media people know
+SMPTE = re.compile(r"ST\d{3,4}-\d\d?(-[A-Z][A-Za-z]+)?|YCbCr-4:[24]:[24]")  # names that media people know
 FLAGS = {"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"}
 
 

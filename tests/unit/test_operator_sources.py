@@ -18,6 +18,7 @@ from spillway_stream.source.spec import decode
 
 BARS = {"widthPixels": 1920, "heightPixels": 1080, "exactFrameRate": "60000/1001", "pattern": "ColorBars"}
 CLIP = {"widthPixels": 720, "heightPixels": 576, "exactFrameRate": "25", "file": "a/clip.raw", "interlaced": True}
+LOOK = {"colorimetry": "BT601", "transferCharacteristicSystem": "SDR", "range": "FULL", "pixelAspectRatio": "16:11"}
 LEG = {"interface": "eth1", "txQueue": 2, "flow": {"destinationAddress": "10.0.1.9", "destinationPort": 5006}}
 IMAGE = SourceImage("registry.example/spillway-dataplane:1", "IfNotPresent")
 CAMERA = stream("camera", source={"video": BARS}, pacing={"profile": "ST2110-21-Wide"}, clock={"source": "PTP"}, cpu=3)
@@ -47,9 +48,10 @@ def told(of: dict[str, Any]) -> str:
         TWICE,
         CAPTURE,
         stream(source={"video": {**CLIP, "volume": {"persistentVolumeClaim": "clips"}}}),
+        stream(source={"video": {**CLIP, **LOOK, "volume": {"configMap": "clips"}}}),
         stream(source={"video": {**BARS, "sampling": "RGB", "depthBits": 12, "payloadType": 120}}),
     ],
-    ids=["pattern", "two legs", "capture", "clip", "every other field"],
+    ids=["pattern", "two legs", "capture", "clip", "a clip with all words for its SDP", "every other field"],
 )
 def test_the_source_understands_what_it_is_told(of):
     """By its own strict decoder, which the operator does not import."""

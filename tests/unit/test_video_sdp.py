@@ -20,6 +20,7 @@ from spillway_crds.streams import (
     SenderProfile,
     StreamClock,
     StreamSpec,
+    VideoLook,
     VideoSource,
 )
 from spillway_stream.video.timing import PARAMETER, Profile
@@ -65,6 +66,16 @@ def test_interlaced_is_said_and_progressive_is_not():
     assert format_parameters(interlaced, SenderProfile.NARROW).endswith("TP=2110TPN; interlace; ")
     assert "exactframerate=25; depth=8" in format_parameters(interlaced, None)
     assert "interlace" not in format_parameters(VIDEO, None)
+
+
+def test_what_the_samples_mean_is_said_as_the_stream_says_it():
+    """Of a file only its owner knows; what is the usual case needs no word."""
+    look = VideoLook("BT2100", "PQ", "FULL", "16:11")
+    found = format_parameters(replace(VIDEO, pattern="", file="clip.raw", look=look), None)
+    assert "TCS=PQ; colorimetry=BT2100; " in found
+    assert found.endswith("TP=2110TPW; RANGE=FULL; PAR=16:11; ")
+    usual = format_parameters(VIDEO, None)
+    assert "RANGE" not in usual and "PAR" not in usual
 
 
 def test_unicast_has_neither_ttl_nor_source_filter():

@@ -12,6 +12,10 @@ MAX_IFNAME_CHARS = 15  # IFNAMSIZ less the end mark
 ANY_QUEUE = "Any"
 MAX_PIXELS = 32767  # ST 2110-20: a row's number and a sample's offset have 15 bits
 SAMPLINGS = ("YCbCr-4:2:2", "YCbCr-4:4:4", "RGB")
+COLORIMETRIES = ("BT601", "BT709", "BT2020", "BT2100", "ST2065-1", "ST2065-3", "XYZ", "UNSPECIFIED")  # ST 2110-20, 7.5
+TRANSFERS = ("SDR", "PQ", "HLG", "LINEAR", "BT2100LINPQ", "BT2100LINHLG", "ST2065-1", "ST428-1", "DENSITY", "UNSPECIFIED")  # 7.6
+RANGES = ("NARROW", "FULLPROTECT", "FULL")  # 7.3
+ASPECT = "^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$"
 PATTERNS = ("ColorBars", "Ramp", "FrameCounter")
 RATE = "^[1-9][0-9]{0,6}(/[1-9][0-9]{0,6})?$"
 SPEED = r"^(0\.[0-9]{0,5}[1-9]|[1-9][0-9]{0,5}(\.[0-9]{1,6})?)$"
@@ -73,6 +77,21 @@ VIDEO = Record(
         "sampling": Text(description="Samples of a pixel. Default YCbCr-4:2:2.", choices=SAMPLINGS, default=SAMPLINGS[0]),
         "depthBits": Whole(
             description="Bits of a sample: 8, 10 or 12. Default 10.", minimum=8, maximum=12, default=10, laws=(DEPTH_LAW,)
+        ),
+        "colorimetry": Text(
+            description="Colours of a file, for the SDP. Left out: BT709, which a pattern always is.", choices=COLORIMETRIES
+        ),
+        "transferCharacteristicSystem": Text(
+            description="Transfer characteristics of a file, for the SDP (TCS). Left out: SDR, which a pattern always is.",
+            choices=TRANSFERS,
+        ),
+        "range": Text(
+            description="Range of a file's samples, for the SDP. Left out: NARROW, which a pattern always is.", choices=RANGES
+        ),
+        "pixelAspectRatio": Text(
+            description='Width and height of a pixel, for the SDP (PAR). Left out: 1:1. Example: "16:11", of 576 lines in 16:9.',
+            max_length=9,
+            laws=(shape(ASPECT, 'not two whole numbers, as "16:11"'),),
         ),
         "interlaced": Flag(description="Send each frame as two fields. Default false.", default=False),
         "pattern": Text(

@@ -128,6 +128,7 @@ def _group_pixels(video: Mapping[str, Any]) -> int:
 
 
 _GROUP_CEL = "(self.sampling == 'YCbCr-4:2:2' ? 2 : self.depthBits == 10 ? 4 : self.depthBits == 12 ? 2 : 1)"
+OF_FILES = {"colorimetry", "transferCharacteristicSystem", "range"}
 VIDEO_LAWS = (
     exactly_one("pattern", "file"),
     Law(
@@ -141,6 +142,12 @@ VIDEO_LAWS = (
         holds=lambda video: video["widthPixels"] % _group_pixels(video) == 0,
         message="lines of whole octets: a multiple of 2 pixels for YCbCr-4:2:2, else of 4 with 10 bits and of 2 with 12",
         field_path=".widthPixels",
+    ),
+    Law(
+        cel="has(self.file) || !(has(self.colorimetry) || has(self.transferCharacteristicSystem) || has(self.range))",
+        holds=lambda video: "file" in video or not video.keys() & OF_FILES,
+        message="colorimetry, transferCharacteristicSystem and range are a file's: a pattern is BT709, SDR, NARROW",
+        field_path=".pattern",
     ),
     Law(
         cel="!self.interlaced || self.heightPixels % 2 == 0",

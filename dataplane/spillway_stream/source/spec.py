@@ -14,6 +14,7 @@ from spillway_stream.video.timing import Profile
 
 PATTERNS = ("ColorBars", "Ramp", "FrameCounter")
 ANY_VOLUME = "the volume"
+OF_THE_SDP = ("colorimetry", "transferCharacteristicSystem", "range", "pixelAspectRatio")
 MAX_RATE = 1 << 40
 SLOWEST, FASTEST = 1, 1000  # frames a second
 MAX_PIXELS = 32767  # ST 2110-20: a sample row's offset and number have 15 bits
@@ -131,6 +132,7 @@ def _video(reader: Reader) -> VideoSpec:
         legs=len(reader.raw_list("legs")),
         volume=_volume(reader),
     )
+    reader.skip(*OF_THE_SDP)
     reader.done()
     _check_video(spec, reader)
     return spec
