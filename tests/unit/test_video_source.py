@@ -17,7 +17,7 @@ from spillway_stream.clocks import ClockCode
 from spillway_stream.errors import FrameTooLong
 from spillway_stream.pages import Report
 from spillway_stream.source import video as module
-from spillway_stream.source.clock import ClockFinding, Readings
+from spillway_stream.source.clock import ClockFinding, Readings, judge
 from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.figures import Figures, VideoFigures, exposition
 from spillway_stream.source.spec import ClockSpec, PacingSpec, SourceSpec, VideoSpec
@@ -118,7 +118,15 @@ def test_frames_whose_time_is_over_are_skipped_and_counted(studio: Studio) -> No
     assert studio.figures.video is not None and studio.figures.video.skipped == 5
 
 
-@pytest.mark.parametrize("step_ns", [pytest.param(37 * 10**9, id="forward"), pytest.param(-37 * 10**9, id="back")])
+@pytest.mark.parametrize(
+    "step_ns",
+    [
+        pytest.param(37 * 10**9, id="forward"),
+        pytest.param(-37 * 10**9, id="back"),
+        pytest.param(5 * 3600 * 10**9, id="hours forward"),
+        pytest.param(-5 * 3600 * 10**9, id="hours back"),
+    ],
+)
 def test_a_clock_that_was_set_loses_no_frame(studio: Studio, step_ns: int) -> None:
     """Somebody told the kernel the offset of TAI while the stream ran: frames are numbered anew, none counts as skipped."""
     studio.takes_ns = {2: step_ns}
@@ -126,6 +134,21 @@ def test_a_clock_that_was_set_loses_no_frame(studio: Studio, step_ns: int) -> No
     assert (first, second) == (0, 1)
     assert third - second == pytest.approx(step_ns // FRAME_NS, abs=3)
     assert studio.figures.video is not None and studio.figures.video.skipped == 0
+
+
+def test_a_leap_second_is_none_in_tai(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTC counts a second twice between the second and the third frame; frames go on, and the clock is believed throughout."""
+    codes = []
+
+    def read() -> Readings:
+        leapt = len(studio.sent) >= 2
+        readings = Readings(studio.now_ns, studio.now_ns - (38 if leapt else 37) * 10**9)
+        codes.append(judge("System", readings).code)
+        return readings
+
+    monkeypatch.setattr(studio, "read", read)
+    assert studio.run() == [0, 1, 2, 3, 4]
+    assert set(codes) == {ClockCode.SYSTEM_CLOCK}
 
 
 def test_a_smaller_mtu_is_planned_for_and_the_frame_sent_again(studio: Studio) -> None:
@@ -155,6 +178,10 @@ def test_a_ptp_clock_shifts_the_schedule(studio: Studio, monkeypatch: pytest.Mon
     [
         pytest.param(HD, 64, 8, 500_000, id="1080p50: half of C_MAX 16"),
         pytest.param(HD, 4, 4, 500_000, id="the ring hands over less"),
+        pytest.param(
+            replace(HD, width_pixels=320, height_pixels=240), 64, 3, 500_000, id="240p50: what lies within half a millisecond"
+        ),
+        pytest.param(replace(HD, width_pixels=4, height_pixels=2, interlaced=True), 64, 1, 500_000, id="a packet a field"),
         pytest.param(replace(HD, width_pixels=3840, height_pixels=2160), 64, 16, 500_000, id="2160p50: half of C_MAX 33"),
     ],
 )

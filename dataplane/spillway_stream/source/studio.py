@@ -75,7 +75,10 @@ def plan_stream(spec: VideoSpec, picture: PictureFormat, stride: int, profile: P
         raise NotSupported(f"the interface's MTU is too small for video: {error}") from error
     timing = FrameTiming(1 / spec.exact_frame_rate, len(shapes), picture.height, picture.interlaced, profile)
     half_ns = int(timing.buffer_packets() * timing.spacing_s * NANOSECONDS / 2)
-    batch = max(1, min(most, timing.burst_packets // 2))  # half of what the network allows: room to catch up
+    early = int(
+        LEAD_NS / (timing.spacing_s * NANOSECONDS)
+    )  # a small picture's packets are far apart: none leaves long before its time
+    batch = max(1, min(most, timing.burst_packets // 2, early))  # half of what the network allows: room to catch up
     return Plan(shapes, packet_table(shapes), timing, min(LEAD_NS, half_ns), batch)
 
 
