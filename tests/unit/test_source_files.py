@@ -16,7 +16,7 @@ import pytest
 from spillway_stream.pcap.capture import LONGEST_NS, Capture
 from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.files import open_file
-from spillway_stream.source.replay import check_lengths, scaled
+from spillway_stream.source.replay import DAY_NS, check_lengths, scaled
 from spillway_stream.source.spec import PcapSpec, decode
 
 FIELD = "source.pcap.file"
@@ -125,15 +125,21 @@ def capture(due_ns: list[int], size: int = 60) -> Capture:
 
 
 def test_a_pace_that_nobody_waits_for():
-    """A clock that was not set before the second frame: 54 years of silence are refused, and said."""
-    due_ns = capture([0, 54 * 365 * 86400 * 10**9]).due_ns
-    with pytest.raises(InvalidIntent, match=r"flood\.pcap: at its own pace it takes 54 years: give pacing"):
+    """Two captures that were merged: thirteen days of silence are refused, and said."""
+    due_ns = capture([0, 10**9, 10**9 + 13 * DAY_NS]).due_ns
+    with pytest.raises(InvalidIntent, match=r"flood\.pcap: frame 3 would leave 13 days after the one before: give pacing"):
         scaled(PcapSpec("flood.pcap"), due_ns)
     assert scaled(PcapSpec("flood.pcap", speed=Fraction(1000)), due_ns)[-1] == due_ns[-1] // 1000
-    with pytest.raises(InvalidIntent, match="at its own pace"):
+    with pytest.raises(InvalidIntent, match="frame 2 would leave"):
         scaled(PcapSpec("flood.pcap", speed=Fraction(999_999)), capture([0, LONGEST_NS]).due_ns)
-    with pytest.raises(InvalidIntent, match="at its own pace"):
+    with pytest.raises(InvalidIntent, match="frame 2 would leave 1157407407 days"):
         scaled(PcapSpec("flood.pcap", speed=Fraction(1, 1_000_000)), capture([0, 10**17]).due_ns)
+
+
+def test_a_capture_of_many_days_has_its_own_pace():
+    due_ns = capture([number * DAY_NS // 2 for number in range(60)]).due_ns
+    assert scaled(PcapSpec("slow.pcap"), due_ns) is due_ns
+    assert scaled(PcapSpec("one.pcap"), capture([0]).due_ns)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from array import array
+from itertools import pairwise
 from pathlib import Path
 
 from spillway_stream._ring import send_capture
@@ -27,7 +28,7 @@ LINK_BYTES = (
 CHUNK = 8192  # frames between two looks at what else has to be done
 AHEAD_NS = 10_000_000
 RETRY_S = 0.1
-YEAR_NS = 365 * 86400 * 10**9
+DAY_NS = 86400 * 10**9
 
 
 class CaptureSender:
@@ -86,12 +87,16 @@ class CaptureSender:
 
 
 def scaled(pcap: PcapSpec, due_ns: array[int]) -> array[int]:
-    """Due times at the wanted speed: twice the speed is half the time. Raises InvalidIntent for what nobody waits for."""
+    """Due times at the wanted speed: twice the speed is half the time.
+
+    Raises InvalidIntent for a gap that nobody waits for, as files have that were merged, or begun before the clock was set.
+    """
     speed = pcap.speed
-    takes_ns = due_ns[-1] * speed.denominator // speed.numerator
-    if takes_ns > YEAR_NS or due_ns[-1] >= LONGEST_NS:
-        years = f"{takes_ns // YEAR_NS} years"
-        raise InvalidIntent(FIELD, f"{pcap.file}: at its own pace it takes {years}: give pacing.packetsPerSecond, or a speed")
+    gap_ns, number = max(((after - before, number) for number, (before, after) in enumerate(pairwise(due_ns))), default=(0, 0))
+    days = gap_ns * speed.denominator // speed.numerator // DAY_NS
+    if days or due_ns[-1] >= LONGEST_NS:
+        late = f"frame {number + 2} would leave {days} days after the one before"
+        raise InvalidIntent(FIELD, f"{pcap.file}: {late}: give pacing.packetsPerSecond, or another speed")
     return due_ns if speed == 1 else array("Q", (each * speed.denominator // speed.numerator for each in due_ns))
 
 
