@@ -6,14 +6,11 @@ Only one thing is taken from the events, because no later observation can show i
 from __future__ import annotations
 
 import errno
-import os
-import select
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
+from spillway_dataplane.kernel.gathering import Gatherer
 from spillway_dataplane.kernel.rtnetlink import (
     EVENTS,
     HEADER,
@@ -33,8 +30,7 @@ from spillway_dataplane.kernel.rtnetlink import (
     split,
 )
 
-SETTLE_S = 0.05  # a device's start is ten events within milliseconds
-PATIENCE_S = 0.25  # but a storm of them must not keep the reader waiting
+PATIENCE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +119,15 @@ class Watch:
     """A thread that reports changes until it is closed."""
 
     def __init__(self, callback: Callable[[Changes], None]) -> None:
-        self._callback = callback
         self._watcher = Watcher()
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(self._watcher.fileno(), select.POLLIN)
-        self._poll.register(self._stop, select.POLLIN)
-        self._thread = threading.Thread(target=self._run, name="spillway-netlink", daemon=True)
-        self._thread.start()
+        self._gatherer = Gatherer(
+            self._watcher.fileno(),
+            read=self._watcher.read,
+            join=Changes.__or__,
+            callback=callback,
+            name="spillway-netlink",
+            patience_s=PATIENCE_S,
+        )
 
     def __enter__(self) -> Watch:
         return self
@@ -140,31 +137,8 @@ class Watch:
 
     def close(self) -> None:
         """End the thread; no callback runs after this returns."""
-        if self._stop < 0:
-            return
-        os.eventfd_write(self._stop, 1)
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-        self._watcher.close()
-        os.close(self._stop)
-        self._stop = -1
-
-    def _run(self) -> None:
-        while self._readable(None):
-            changes = self._settled()
-            if changes is not None:
-                self._callback(changes)
-
-    def _settled(self) -> Changes | None:
-        """Gather until nothing comes for a moment, or patience ends."""
-        found, deadline = self._watcher.read(), time.monotonic() + PATIENCE_S
-        while found is not None and time.monotonic() < deadline and self._readable(SETTLE_S):
-            found |= self._watcher.read() or Changes()
-        return found
-
-    def _readable(self, timeout_s: float | None) -> bool:
-        ready = {descriptor for descriptor, _ in self._poll.poll(None if timeout_s is None else timeout_s * 1000)}
-        return self._watcher.fileno() in ready and self._stop not in ready
+        if self._gatherer.close():
+            self._watcher.close()
 
 
 def watch(callback: Callable[[Changes], None]) -> Watch:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import ctypes as ct
 import errno
 import os
-import select
 import struct
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+
+from spillway_dataplane.kernel.gathering import Gatherer
 
 IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
 IN_DELETE_SELF, IN_MOVE_SELF = 0x400, 0x800
@@ -25,7 +24,6 @@ LINKED = IN_CREATE  # of a link or a folder: an ordinary file's is told again wh
 BESIDE = IN_CREATE | IN_MOVED_TO | IN_ONLYDIR
 EVENT = struct.Struct("=iIII")  # struct inotify_event without its name: wd, mask, cookie, length of the name with padding
 READ_BYTES = 1 << 16
-SETTLE_S = 0.05  # an editor's save and `cp -r` are many events
 PATIENCE_S = 0.5
 
 LIBC = ct.CDLL(None, use_errno=True)
@@ -41,21 +39,21 @@ class FolderWatch:
         callback: gets the names that changed, none when it is not known which. It must not raise.
         """
         self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow a link that may be switched
-        self._callback = callback
         self._fd = _checked(LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), self._folder)
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         try:
             self._beside = self._add(self._folder.parent, BESIDE)
             self._within = self._add(self._folder, WITHIN | LINKED)
         except OSError:
             os.close(self._fd)
-            os.close(self._stop)
             raise
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
-        self._poll.register(self._stop, select.POLLIN)
-        self._thread = threading.Thread(target=self._run, name="spillway-inotify", daemon=True)
-        self._thread.start()
+        self._gatherer = Gatherer[frozenset[str]](
+            self._fd,
+            read=self._read,
+            join=lambda found, later: found | later,
+            callback=callback,
+            name="spillway-inotify",
+            patience_s=PATIENCE_S,
+        )
 
     def __enter__(self) -> FolderWatch:
         return self
@@ -65,32 +63,14 @@ class FolderWatch:
 
     def close(self) -> None:
         """End the thread; no callback runs after this returns."""
-        if self._stop < 0:
-            return
-        os.eventfd_write(self._stop, 1)
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-        os.close(self._fd)
-        os.close(self._stop)
-        self._stop = -1
+        if self._gatherer.close():
+            os.close(self._fd)
 
     def _add(self, path: Path, mask: int) -> int:
         return _checked(LIBC.inotify_add_watch(self._fd, os.fsencode(path), mask), path)
 
-    def _run(self) -> None:
-        while self._readable(None):
-            names = self._settled()
-            if names is not None:
-                self._callback(names)
-
-    def _settled(self) -> frozenset[str] | None:
-        """Gather until nothing comes for a moment, or patience ends. None: nothing of it concerns the folder."""
-        found, deadline = self._read(), time.monotonic() + PATIENCE_S
-        while found is not None and time.monotonic() < deadline and self._readable(SETTLE_S):
-            found |= self._read() or frozenset()
-        return found
-
     def _read(self) -> frozenset[str] | None:
+        """None: nothing of it concerns the folder."""
         try:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
@@ -121,10 +101,6 @@ class FolderWatch:
                 raise
             return None
         return frozenset()
-
-    def _readable(self, timeout_s: float | None) -> bool:
-        ready = {descriptor for descriptor, _ in self._poll.poll(None if timeout_s is None else timeout_s * 1000)}
-        return self._fd in ready and self._stop not in ready
 
 
 def split(data: bytes) -> Iterator[tuple[int, int, str]]:
