@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
+from spillway_crds import names
 from spillway_crds.schema.crds import KINDS, crd
 from tests import crd_cases as cases
 from tests import stream_cases
 from tests.cluster.errors import CommandFailed
+from tests.pages import REPOSITORY, fences, pages
 
 CONSTRAINTS = (*cases.CONSTRAINTS, *stream_cases.CONSTRAINTS)
 INVALID = re.compile(r'"(case-\d+)" is invalid: (.*)')
+EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
 DRY_RUN = ("apply", "--dry-run=server", "-f", "-")
 
 
@@ -119,3 +122,12 @@ def test_every_kind_is_in_the_category(installed: Any) -> None:
     """`kubectl get spillway` shows everything of the product."""
     listed_kinds = installed.kubectl("api-resources", "--categories=spillway", "-o", "name").split()
     assert sorted(listed_kinds) == sorted(kind.name for kind in KINDS)
+
+
+def test_examples_and_manifests_in_pages_are_let_in(installed: Any) -> None:
+    """What people copy. Each under a name of its own, in a namespace that is there."""
+    texts = [*(each.read_text() for each in EXAMPLES), *(text for page in pages() for _, text in fences(page, "yaml"))]
+    found = [each for text in texts for each in yaml.safe_load_all(text) if each and each.get("apiVersion") == names.API_VERSION]
+    manifests = [each | {"metadata": {"name": f"copied-{number}"}} for number, each in enumerate(found)]
+    said = installed.kubectl(*DRY_RUN, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+    assert said.count("(server dry run)") == len(manifests) > len(EXAMPLES)
