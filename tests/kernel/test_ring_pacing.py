@@ -67,7 +67,7 @@ def test_a_late_sender_catches_up_at_most_at_twice_its_pace(node: RingNode) -> N
         ring.reserve(50)
         begin = time.monotonic()
         ring.send(size=10, at_tai_ns=tai_ns() - 60_000_000)
-        assert time.monotonic() - begin >= 49 * 0.0005
+        assert time.monotonic() - begin >= 49 * 0.0005 - 0.0001
         assert ring.stats.late > 0
         assert ring.stats.latest_ns >= 60_000_000
 

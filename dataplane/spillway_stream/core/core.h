@@ -43,6 +43,8 @@ struct pacer {
   u128 due;           /* of the next batch, CLOCK_MONOTONIC */
   uint64_t last_ns;   /* when the last batch went */
   uint64_t span_ns;   /* what it takes on the schedule */
+  uint64_t free_ns;   /* when that and all before would be through if they went as fast as a late sender may */
+  uint32_t packets;   /* of the last batch */
   bool started, ordered, slack_set;
   uint64_t kick_ns_q8; /* what a packet's kick usually takes, in 1/256 ns */
   uint64_t asked_ns;   /* when the caller was last asked whether to go on */

@@ -13,7 +13,8 @@
 #define ASK_NS (50 * MILLISECOND_NS)
 #define RESTART_NS (100 * MILLISECOND_NS)  /* later than this the schedule begins anew: nobody wants what was missed */
 #define AHEAD_NS (86400 * SECOND_NS)
-#define CATCH_UP 2                         /* a late sender goes at most so many times as fast, batch by batch */
+#define CATCH_UP 2                         /* a late sender goes at most so many times as fast */
+#define AT_ONCE_NS 100000ull               /* but so far ahead of that, as long as no more than ring.batch go together */
 
 static u128 q32(uint64_t ns) { return (u128)ns << 32; }
 
@@ -97,6 +98,22 @@ static int sleep_towards(struct spw_ring *ring, uint64_t due_ns, uint64_t *now_n
   return 0;
 }
 
+/* When the next batch may go, if it is late. What went is through at CATCH_UP times its pace at free_ns; a batch of the stream's
+ * own size waits for that, smaller ones may go together up to that size. */
+static uint64_t may_go(struct spw_ring *ring) {
+  struct pacer *pacer = &ring->pacer;
+  uint64_t part_ns = pacer->span_ns / CATCH_UP, at_once_ns = 0;
+  if (pacer->free_ns < pacer->last_ns) pacer->free_ns = pacer->last_ns;
+  pacer->free_ns += part_ns;
+  pacer->span_ns = 0;
+  if (pacer->packets && pacer->packets < ring->offer.batch) {
+    if (part_ns > AT_ONCE_NS) part_ns = AT_ONCE_NS;
+    at_once_ns = part_ns * (ring->offer.batch - pacer->packets) / pacer->packets;
+  }
+  if (at_once_ns > AT_ONCE_NS) at_once_ns = AT_ONCE_NS;
+  return pacer->free_ns > at_once_ns ? pacer->free_ns - at_once_ns : 0;
+}
+
 /* Wait until the next batch is due. Returns -1 if the caller wants to stop. *due_ns: when it was due. *now_ns: the time it is.
  * Both are 0 without a schedule. A batch that is late already costs one look at the clock. */
 int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns) {
@@ -104,7 +121,7 @@ int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns) {
   *due_ns = *now_ns = 0;
   if (!paced(pacer)) return 0;
   *due_ns = (uint64_t)(pacer->due >> 32);
-  uint64_t till_ns = pacer->last_ns + pacer->span_ns / CATCH_UP;
+  uint64_t till_ns = may_go(ring);
   if (till_ns < *due_ns) till_ns = *due_ns;
   if (sleep_towards(ring, till_ns, now_ns) != 0) return -1;
   while (*now_ns < till_ns) *now_ns = look(ring);
@@ -156,4 +173,5 @@ void spw_advance(struct spw_ring *ring, uint32_t packets, uint64_t bits) {
   u128 span = pacer->interval * packets + pacer->bit_interval * bits;
   pacer->due += span;
   pacer->span_ns = (uint64_t)(span >> 32);
+  pacer->packets = packets;
 }
