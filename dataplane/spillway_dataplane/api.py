@@ -23,6 +23,7 @@ from spillway_dataplane.source import EndpointsSeen, Inbox, PeersSeen, SwitchSee
 from spillway_dataplane.watching import ListWatch, Objects
 
 LOG = logging.getLogger(__name__)
+KNOWN_SWITCHES = ("", "on", names.SWITCH_OFF.lower())
 DATAPLANES = f"/apis/{names.API_VERSION}/{names.DATAPLANES_PLURAL}"
 
 
@@ -36,6 +37,7 @@ class ApiSource:
         self._inbox = Inbox()
         self._peers: Mapping[str, str] | None = None
         self._off: bool | None = None
+        self._switch = ""
         self._fetcher = Fetcher(self._api, namespace, self._answered)
         self._reporter = Reporter(self._api, f"{DATAPLANES}/{node_name}/status", node_name, self._answered)
         self._watches = (
@@ -105,13 +107,21 @@ class ApiSource:
         if data is not None and data != self._peers:
             self._peers = data
             self._inbox.put(PeersSeen(data))
-        off = is_off(objects.get(names.SWITCH_CONFIGMAP))
+        said = switch_of(objects.get(names.SWITCH_CONFIGMAP))
+        if said != self._switch and said.lower() not in KNOWN_SWITCHES:
+            LOG.warning("ConfigMap %s says %r, neither Off nor On: filters go on enforcing", names.SWITCH_CONFIGMAP, said)
+        self._switch, off = said, is_off(said)
         if off != self._off:
             self._off = off
             self._inbox.put(SwitchSeen(off))
 
 
-def is_off(configmap: Raw | None) -> bool:
-    """Whether the kill switch is pulled; a missing ConfigMap means no."""
+def switch_of(configmap: Raw | None) -> str:
+    """What the kill switch says; empty if it is missing, or says nothing."""
     data = (configmap or {}).get("data") or {}
-    return bool(data.get(names.SWITCH_KEY) == names.SWITCH_OFF)
+    return str(data.get(names.SWITCH_KEY, "")).strip()
+
+
+def is_off(said: str) -> bool:
+    """Whether the kill switch is pulled. Who pulls it in a hurry may write `off` or OFF, or leave a line's end behind it."""
+    return said.lower() == names.SWITCH_OFF.lower()

@@ -15,7 +15,7 @@ from spillway_crds.errors import InvalidIntent
 from spillway_crds.orders import NodeOrder, NodeState, NodeStatus
 from spillway_crds.orders_wire import encode_order
 from spillway_crds.revisions import encode_revision
-from spillway_dataplane.api import ApiSource
+from spillway_dataplane.api import ApiSource, is_off, switch_of
 from spillway_dataplane.source import EndpointsSeen, Inbox, OrderSeen, PeersSeen, SwitchSeen, Wakeup
 
 DATAPLANE = "/apis/spillway.dev/v1alpha1/nodedataplanes/node-7"
@@ -183,6 +183,38 @@ def test_order_that_cannot_be_read_is_no_order(api: FakeApi, listen: Callable[..
     listening.order()
     api.put(DATAPLANE, {"metadata": {"name": "node-7", "uid": "nd-1"}, "spec": {"state": "Sideways"}})
     assert listening.quiet(OrderSeen)
+
+
+@pytest.mark.parametrize(
+    ("said", "off"),
+    [
+        *[pytest.param({"enforcement": text}, True, id=repr(text)) for text in ("Off", "off", "OFF", " Off\n")],
+        *[
+            pytest.param({"enforcement": text}, False, id=repr(text))
+            for text in ("", "On", "on", "no", "false", "Offf", "0", "\x00")
+        ],
+        pytest.param({}, False, id="no key"),
+        pytest.param({"Enforcement": "Off"}, False, id="another key"),
+        pytest.param(None, False, id="no data"),
+    ],
+)
+def test_what_pulls_the_kill_switch(said: dict[str, str] | None, off: bool) -> None:
+    """Whoever writes Off in a hurry is understood; nothing else is taken for it."""
+    assert is_off(switch_of({"metadata": {"name": "spillway-switch"}, "data": said})) is off
+
+
+def test_no_configmap_pulls_no_switch() -> None:
+    assert not is_off(switch_of(None))
+
+
+def test_a_switch_that_says_neither_is_named_in_the_log(
+    api: FakeApi, listen: Callable[..., Listening], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once: what goes on all the same has to be found by whoever wonders why."""
+    switch = {"metadata": {"name": "spillway-switch"}, "data": {"enforcement": "stop"}}
+    api.put(f"{CONFIGMAPS}/spillway-switch", switch)
+    listen().wait(lambda each: each == SwitchSeen(False))
+    assert sum("'stop', neither Off nor On" in each.message for each in caplog.records) == 1
 
 
 def test_peers_and_kill_switch(api: FakeApi, listen: Callable[..., Listening]) -> None:
