@@ -18,7 +18,7 @@ from spillway_operator.report import FilterReport, encode_report
 from spillway_operator.sights import FilterSight, NodeSight
 from spillway_operator.status import plan_report, with_totals_of
 from spillway_operator.turns import TurnKeeper
-from spillway_operator.verdicts import NO_AGENT, Counted, NodeView, Surroundings, count
+from spillway_operator.verdicts import Counted, NodeView, Surroundings, count
 from spillway_operator.wire import Raw
 from spillway_operator.world import World
 
@@ -29,7 +29,7 @@ NODES_PER_SECOND = 50  # so many nodes make the counts of a filter come a second
 
 
 class FilterWork:
-    """answered: takes in what the API server answers to a write. unheard: called when a selected node has no agent."""
+    """answered: takes in what the API server answers to a write. unheard: called when a selected node's agent says nothing."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class FilterWork:
         self._answered, self._unheard = answered, unheard
         self._ledgers: dict[str, Ledger] = {}  # by the filter's uid
         self._counted_at: dict[str, float] = {}  # by name: when its counts were written last
-        self.unheard: dict[str, list[str]] = {}  # filter -> selected nodes without an agent that reports
+        self.unheard: dict[str, list[str]] = {}  # filter -> selected nodes whose agent says nothing of it
         self.pod_trouble = ""
 
     def counts_due_s(self, name: str) -> float:
@@ -82,14 +82,15 @@ class FilterWork:
     def _report(self, sight: FilterSight) -> FilterReport:
         around = self._surroundings()
         views = [self._view(sight, node) for node in self._world.selected_nodes(sight)]
-        self._note_unheard(sight.name, count(views, sight.order, around))
+        asked = views if sight.order is not None else ()  # without an order there is nothing that an agent could say
+        self._note_unheard(sight.name, count(asked, sight.order, around))
         tally, existing = self._tally(sight), {each.uid for each in self._world.dataplanes}
         departed = self._ledgers[sight.uid].departed(sight.rule_names, existing)
         report = plan_report(sight, views, around, tally=tally, departed=departed)
         return self._with_due_counts(sight, report)
 
     def _note_unheard(self, name: str, counted: Counted) -> None:
-        self.unheard[name] = [each.node for each in counted.pending if each.reason == NO_AGENT]
+        self.unheard[name] = list(counted.unanswered)
         if self.unheard[name]:
             self._unheard()
 

@@ -14,7 +14,6 @@ from spillway_operator.report import Departed, Failure, FilterReport, RuleReport
 from spillway_operator.sights import FilterSight
 from spillway_operator.verdicts import (
     MAX_MESSAGE_CHARS,
-    NO_AGENT,
     WAITING_FOR_TURN,
     Counted,
     NodeView,
@@ -112,7 +111,7 @@ def _shortfall(counted: Counted, around: Surroundings) -> tuple[str, str]:
     done = f"{counted.ready} of {_nodes(len(counted.verdicts))} ready"
     if counted.failed:
         return NODES_FAILED, f"{done}; failed: {_named(counted.failed)}"
-    if around.pod_trouble and counted.waits(NO_AGENT):
+    if around.pod_trouble and counted.unanswered:
         return PODS_UNAVAILABLE, f"{done}; {around.pod_trouble}"
     if counted.waits(WAITING_FOR_TURN):
         return WAITING_FOR_TURN, f"{done}; attaching goes in turns: {_named(counted.pending)}"
@@ -136,7 +135,7 @@ def _degraded(subject: FilterSight, counted: Counted, around: Surroundings) -> C
         return Condition(DEGRADED, "True", TURNS_STOPPED, _stopped_message())
     if counted.failed:
         return Condition(DEGRADED, "True", NODES_FAILED, _named(counted.failed))
-    if around.pod_trouble and counted.waits(NO_AGENT):
+    if around.pod_trouble and counted.unanswered:
         return Condition(DEGRADED, "True", PODS_UNAVAILABLE, around.pod_trouble)
     if counted.off:
         return Condition(DEGRADED, "True", ENFORCEMENT_OFF, "the kill switch is pulled: nothing is dropped")

@@ -12,6 +12,7 @@ from spillway_crds.filters import Mode
 from spillway_crds.orders import FilterOrder, FilterState, FilterStatus
 
 WAITING_FOR_TURN, TURN_FAILED, NO_AGENT, UNREACHABLE = "WaitingForTurn", "TurnFailed", "NoAgent", "NodeNotReady"
+PENDING = "Pending"
 MAX_MESSAGE_CHARS = 1000
 
 
@@ -73,6 +74,11 @@ class Counted:
         """Nodes that are neither ready nor failed, by name."""
         return tuple(each for each in self.verdicts if not (each.ready or each.failed))
 
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Nodes whose agent says nothing of this revision, by name: one that never ran, and one that ran once and is gone."""
+        return tuple(each.node for each in self.pending if each.reason in (NO_AGENT, PENDING))
+
     def waits(self, reason: str) -> bool:
         """Whether a pending node gives that reason."""
         return any(each.reason == reason for each in self.pending)
@@ -114,12 +120,12 @@ def _failure(view: NodeView, around: Surroundings) -> Verdict | None:
 def _unheard(view: NodeView) -> Verdict:
     if not view.reported:
         return Verdict(view.name, reason=NO_AGENT, message="no agent has reported from there yet")
-    reason = WAITING_FOR_TURN if view.waiting else "Pending"
+    reason = WAITING_FOR_TURN if view.waiting else PENDING
     return Verdict(view.name, reason=reason, message="the agent has not taken the filter up yet")
 
 
 def _pending(view: NodeView, entry: FilterStatus) -> Verdict:
-    reason = WAITING_FOR_TURN if view.waiting else entry.reason or "Pending"
+    reason = WAITING_FOR_TURN if view.waiting else entry.reason or PENDING
     return Verdict(view.name, reason=reason, message=entry.message[:MAX_MESSAGE_CHARS])
 
 

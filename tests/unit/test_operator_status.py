@@ -98,6 +98,15 @@ FAILED = view("n3", state=FilterState.FAILED, reason="Conflict", message="progra
             id="pods cannot run",
         ),
         pytest.param(
+            [view(), view("n2", revision="f-1")],
+            {},
+            {"pod_trouble": "pods cannot be created: exceeded quota"},
+            ("False", "DataplanePodsUnavailable"),
+            ("True", "RollingOut"),
+            ("True", "DataplanePodsUnavailable"),
+            id="an agent that once ran cannot be made again",
+        ),
+        pytest.param(
             [view(), LOST], {}, {}, ("False", "NodesPending"), ("True", "RollingOut"), ("False", "AsExpected"), id="pods start"
         ),
         pytest.param(
