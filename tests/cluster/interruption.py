@@ -20,8 +20,8 @@ def undone_on_failure(undo: Callable[[], object]) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            say("interrupted or failed: taking down what was made")
             with signals(signal.SIG_IGN):  # the programs started here inherit it
+                say("interrupted or failed: taking down what was made")
                 undo()
             raise
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.cluster.errors import CommandFailed, TimedOut
@@ -28,8 +28,12 @@ def words(*argv: str | Path) -> list[str]:
 
 
 def say(text: str) -> None:
-    """One line of progress, on standard error: standard output belongs to answers."""
-    print(text, file=sys.stderr, flush=True)
+    """One line of progress, on standard error: standard output belongs to answers.
+
+    Nobody may be there any more to read it, when the terminal was closed: what is being taken down is taken down all the same.
+    """
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

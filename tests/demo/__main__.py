@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import FrameType
 
 from tests.cluster import Cluster, ClusterError, NotUp
+from tests.cluster.interruption import signals, stop
 from tests.demo.actors import Actors, flood
 from tests.demo.screen import Screen
 from tests.demo.story import HOSTS, seconds, tell
@@ -21,10 +20,10 @@ DEFAULT_FLOOD_S = 60
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0 when it came to its end, 1 with a line when something failed, 130 when it was interrupted."""
     options = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, interrupt)
     screen = Screen()
     try:
-        return flood_again(screen, options.flood) if options.flood else demo(screen, keep=options.keep)
+        with signals(stop):  # a closed terminal ends it as Ctrl-C does: everything is taken down
+            return flood_again(screen, options.flood) if options.flood else demo(screen, keep=options.keep)
     except KeyboardInterrupt:
         screen.say("interrupted", "red")
         return 130
@@ -41,11 +40,6 @@ def parser() -> argparse.ArgumentParser:
         help=f"on a cluster that was kept: services, callers and flood again (default {DEFAULT_FLOOD_S} s, at most 110)",
     )  # fmt: skip
     return made
-
-
-def interrupt(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends the demo as Ctrl-C does: everything is taken down."""
-    raise KeyboardInterrupt
 
 
 def demo(screen: Screen, *, keep: bool) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster import Cluster, ClusterError
+from tests.cluster.interruption import signals, stop
 from tests.cluster.products import remove
 from tests.demo.__main__ import is_up
 from tests.demo.screen import Screen
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the cluster and the stream as they are at the end")
     screen = Screen()
     try:
-        demo(screen, keep=parser.parse_args(argv).keep)
+        with signals(stop):
+            demo(screen, keep=parser.parse_args(argv).keep)
     except KeyboardInterrupt:
         screen.say("interrupted", "red")
         return 130
