@@ -278,6 +278,7 @@ NAMES = (
     Constraint(
         "interface-bracket", spec(interfaces=["eth[0-3]"]), spec(interfaces=["eth[0-3"]), "spec.interfaces[0]", NO_INTERFACE
     ),
+    Constraint("interface-control", spec(interfaces=["eth0"]), spec(interfaces=["eth0\x1b"]), "spec.interfaces[0]", NO_INTERFACE),
     Constraint("interface-empty", spec(interfaces=["*"]), spec(interfaces=[""]), "spec.interfaces[0]", NO_INTERFACE),
     Constraint("interface-lo", spec(interfaces=["lo0"]), spec(interfaces=["lo"]), "spec.interfaces[0]", "lo is never filtered"),
     Constraint(

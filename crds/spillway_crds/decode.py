@@ -47,8 +47,8 @@ def decode_filter(raw: Mapping[str, Any]) -> FloodFilter:
     return FloodFilter(
         name=metadata["name"],
         spec=_spec(completed(SPEC, raw["spec"])),
-        uid=metadata.get("uid", ""),
-        generation=metadata.get("generation", 0),
+        uid=metadata.get("uid") or "",
+        generation=metadata.get("generation") or 0,
         created=metadata.get("creationTimestamp") or "",
     )
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import errno as errnos
 from dataclasses import dataclass
 
+MAX_SHOWN_CHARS = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -27,8 +29,13 @@ class Problem:
 
     def __str__(self) -> str:
         """One line for a person: field, value, reason."""
-        found = "" if self.value is None else f" {self.value!r}"
-        return f"{self.path}:{found} {self.reason}"
+        return f"{self.path}:{self._shown()} {self.reason}"
+
+    def _shown(self) -> str:
+        if self.value is None:
+            return ""
+        shown = repr(self.value)
+        return f" {shown}" if len(shown) <= MAX_SHOWN_CHARS else f" {shown[:MAX_SHOWN_CHARS]}..."
 
 
 class SpillwayError(Exception):

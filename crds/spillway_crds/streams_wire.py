@@ -77,8 +77,8 @@ def decode_stream(raw: Mapping[str, Any]) -> BypassStream:
         namespace=metadata.get("namespace") or DEFAULT_NAMESPACE,
         name=metadata["name"],
         spec=_stream_spec(completed(SPEC, raw["spec"])),
-        uid=metadata.get("uid", ""),
-        generation=metadata.get("generation", 0),
+        uid=metadata.get("uid") or "",
+        generation=metadata.get("generation") or 0,
         created=metadata.get("creationTimestamp") or "",
     )
 

@@ -55,7 +55,12 @@ def _check(field: Field, value: Any, path: str, found: list[Problem]) -> bool:
 
 def _broken(law: Law, value: Any, path: str) -> Problem:
     blamed = value.get(law.field_path.removeprefix(".")) if law.field_path else value
-    return Problem(f"{path}{law.field_path}", None if isinstance(blamed, Mapping) else blamed, law.says(value))
+    return Problem(f"{path}{law.field_path}", None if _is_long(blamed) else blamed, law.says(value))
+
+
+def _is_long(blamed: Any) -> bool:
+    """Objects, and lists of them: they stand in the manifest, and the law's words say what of them is meant."""
+    return isinstance(blamed, Mapping) or (isinstance(blamed, list) and any(isinstance(each, Mapping) for each in blamed))
 
 
 def _wrong_type(value: object, path: str, wanted: str, found: list[Problem]) -> bool:

@@ -49,6 +49,20 @@ def test_a_date_stays_text_as_for_the_api_server():
     assert read("at: 2026-12-01T00:00:00Z")[0].value == {"at": "2026-12-01T00:00:00Z"}
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("7", 7), ("-7", -7), ("010", 8), ("0o17", 15), ("0x1F", 31), ("0b11", 3), ("1_000", 1000), ("08", 8),
+        ("1e2", 100), ("1.0", 1), ("1.5", 1.5), (".5", 0.5), ("1e21", 1e21), ("1:30", "1:30"), ("1900-1910", "1900-1910"),
+        ("yes", True), ("Off", False), ("y", "y"), ("~", None), ("'53'", "53"),
+    ],
+)  # fmt: skip
+def test_scalars_are_what_kubectl_makes_of_them(written, value):
+    (found,) = read(f"a: {written}\n")
+    assert isinstance(found.value, dict)
+    assert (type(found.value["a"]), found.value["a"]) == (type(value), value)
+
+
 def test_merged_keys_are_no_duplicates():
     (found,) = read("base: &b {mode: Monitor, x: 1}\nmine:\n  <<: *b\n  mode: Enforce\n")
     assert found.problems == ()
@@ -62,6 +76,11 @@ def test_merged_keys_are_no_duplicates():
         pytest.param("a: 1\n\tb: 2\n", 2, id="tab"),
         pytest.param("a: !!python/object:os.system x\n", 1, id="foreign tag"),
         pytest.param("? [1, 2]\n: x\n", 1, id="a key that is a list"),
+        pytest.param("a:\n  b: !!int abc\n", 2, id="no integer"),
+        pytest.param("a: !!int ''\n", 1, id="an empty integer"),
+        pytest.param("a: !!float abc\n", 1, id="no float"),
+        pytest.param("a: !!bool maybe\n", 1, id="no boolean"),
+        pytest.param(f"a: {'9' * 5000}\n", 1, id="an integer without end"),
         pytest.param("a: &a [*a]\n", 1, id="an alias of itself"),
     ],
 )

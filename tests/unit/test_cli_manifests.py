@@ -47,6 +47,12 @@ def test_a_fault_is_one_line_with_file_line_field_value_and_reason(loading):
     assert "\n" not in str(fault)
 
 
+def test_a_fault_is_one_line_whatever_a_name_holds(loading):
+    """Neither a line break nor a terminal's control sequence of a file reaches the screen."""
+    (fault,) = loading(one=manifest('"a\\n\\e[2J"')).faults
+    assert "FloodFilter a\\n\\x1b[2J: metadata.name" in str(fault) and str(fault).isprintable()
+
+
 STREAM = """\
 apiVersion: spillway.dev/v1alpha1
 kind: BypassStream
@@ -129,6 +135,16 @@ def test_other_kinds_are_ignored_with_a_note(loading, text, kind):
 )
 def test_what_is_nearly_ours_is_a_fault_and_never_silently_ignored(loading, text, path):
     assert path in [each.problem.path for each in loading(one=text).faults]
+
+
+def test_a_kind_of_our_group_that_nobody_writes_is_one_fault(loading):
+    (fault,) = loading(one=manifest().replace("FloodFilter", "NodeDataplane")).faults
+    assert (fault.problem.path, fault.problem.reason) == ("kind", 'supported values: "FloodFilter", "BypassStream"')
+
+
+def test_a_kind_written_nearly_right_is_held_against_its_own_laws(loading):
+    (fault,) = loading(one=STREAM.replace("BypassStream", "bypassStream")).faults
+    assert fault.problem.path == "kind"
 
 
 def test_unreadable_files_are_said_and_the_rest_is_read(tmp_path):

@@ -200,6 +200,59 @@ def test_odd_manifests(manifest: object, path: str, reason: str) -> None:
     assert any(each.path == path and reason in each.reason for each in caught.value.problems), caught.value
 
 
+@pytest.mark.parametrize(
+    ("metadata", "path", "reason"),
+    [
+        pytest.param("a", "metadata", 'must be of type object: "string"', id="text"),
+        pytest.param(None, "metadata.name", "Required value", id="null"),
+        pytest.param({"name": 5}, "metadata.name", 'must be of type string: "integer"', id="name"),
+        pytest.param({"uid": 5}, "metadata.uid", 'must be of type string: "integer"', id="uid"),
+        pytest.param({"generation": "5"}, "metadata.generation", 'must be of type integer: "string"', id="generation"),
+        pytest.param({"namespace": []}, "metadata.namespace", 'must be of type string: "array"', id="namespace"),
+        pytest.param({"creationTimestamp": "today"}, "metadata.creationTimestamp", "not a time", id="time"),
+        pytest.param({"labels": ["x"]}, "metadata.labels", 'must be of type object: "array"', id="labels"),
+        pytest.param({"labels": {"x": 1}}, "metadata.labels.x", 'must be of type string: "integer"', id="label"),
+        pytest.param({"labels": {"x": "a b"}}, "metadata.labels.x", "should match", id="label's shape"),
+        pytest.param({"labels": {"a b": "x"}}, "metadata.labels", "'a b' is not a label key", id="label's key"),
+        pytest.param(
+            {"annotations": {"x": True}}, "metadata.annotations.x", 'must be of type string: "boolean"', id="annotation"
+        ),
+        pytest.param({"annotations": {"a b": "x"}}, "metadata.annotations", "not a label key", id="annotation's key"),
+        pytest.param({"finalizers": "x"}, "metadata.finalizers", 'must be of type array: "string"', id="finalizers"),
+        pytest.param({"ownerReferences": {}}, "metadata.ownerReferences", 'must be of type array: "object"', id="owners"),
+    ],
+)
+def test_metadata_is_held_like_the_spec(metadata: object, path: str, reason: str) -> None:
+    """What the API server refuses there is refused before, and never met where it is used."""
+    given = {"name": "a", **metadata} if isinstance(metadata, dict) else metadata
+    found = problems_of(cases.spec() | {"metadata": given})
+    assert [(each.path, reason in each.reason) for each in found] == [(path, True)], found
+
+
+def test_metadata_as_people_and_machines_write_it() -> None:
+    """Null is not given. Annotations hold any text."""
+    given = {"name": "a", "labels": {"example.com/Team": "noc"}, "annotations": {"Why": "a b\n"}, "creationTimestamp": None}
+    found = decode_filter(cases.spec() | {"metadata": given | {"uid": None, "generation": None, "finalizers": []}})
+    assert (found.uid, found.generation, found.created) == ("", 0, "")
+
+
+def test_every_rule_name_that_stands_twice_is_named() -> None:
+    """The reason says which; the rules themselves, which may be long, are not repeated."""
+    (problem,) = problems_of(cases.rules(*(cases.rule(name=name) for name in "abcabd")))
+    assert str(problem) == "spec.rules: two rules are named a; two rules are named b"
+
+
+def test_a_long_value_is_cut_short() -> None:
+    """One fault stays one line that can be read."""
+    (problem,) = problems_of(cases.spec(mode="x" * 5000))
+    assert len(str(problem)) < 250 and str(problem).endswith('... supported values: "Monitor", "Enforce"')
+
+
+def test_ports_without_a_protocol_are_one_fault() -> None:
+    """A match that names ports is not empty: only what is missing is said."""
+    assert [each.path for each in problems_of(cases.match(sourcePorts=["53"]))] == ["spec.rules[0].match.sourcePorts"]
+
+
 def test_a_filter_that_holds_itself_is_refused() -> None:
     """A YAML alias inside its own anchor makes a value without an end."""
     rules: list[object] = []

@@ -15,7 +15,7 @@ CIDR_SHAPE = re.compile(r"[0-9A-Fa-f.:]+/(0|[1-9][0-9]{0,2})")
 MAPPED_SHAPE = "^[0:]*:ffff:[0-9a-f.:]+(/[0-9]+)?$"
 MAPPED_CEL = f"self.lowerAscii().matches(r'{MAPPED_SHAPE}')"
 PORTS_SHAPE = "^(0|[1-9][0-9]{0,4})(-(0|[1-9][0-9]{0,4}))?$"
-INTERFACE_SHAPE = r"^([^/:\s\[\]]|\[[^/:\s\[\]]+\])+$"
+INTERFACE_SHAPE = r"^([^/:\s\x00-\x1f\x7f\[\]]|\[[^/:\s\x00-\x1f\x7f\[\]]+\])+$"
 MAX_PORT = 65535
 
 MAPPED = "IPv4-mapped IPv6: write the IPv4 prefix"
@@ -125,7 +125,7 @@ PORTS_LAWS = (
 )
 
 INTERFACE_LAWS = (
-    shape(INTERFACE_SHAPE, "not an interface name or glob: no '/', ':' or blank, and each [ closed by a ]"),
+    shape(INTERFACE_SHAPE, "not an interface name or glob: no '/', ':', blank or control character, and each [ closed by a ]"),
     Law(cel="self != 'lo'", holds=lambda name: name != "lo", message="lo is never filtered"),
     Law(
         cel="self != '.' && self != '..'",
@@ -183,7 +183,7 @@ MATCH_LAWS = (
 )
 
 # `fragments: Any` is the default and narrows nothing, so it alone does not make a match.
-MATCH_FIELDS = ("protocol", "protocolNumber", "sources", "destinations", "ipLengthBytes")
+MATCH_FIELDS = ("protocol", "protocolNumber", "sources", "destinations", "ipLengthBytes", *TRANSPORT_FIELDS)
 DROP_NEEDS_MATCH = Law(
     cel="self.action != 'Drop' || self.match.fragments != 'Any' || "
     + " || ".join(f"has(self.match.{name})" for name in MATCH_FIELDS),
@@ -216,7 +216,7 @@ FLAG_LAWS = (
         holds=lambda flags: not _flags_in_both(flags),
         message="a flag cannot be both set and unset",
         message_cel="self.set.filter(flag, flag in self.unset)[0] + ' cannot be both set and unset'",
-        explain=lambda flags: f"{_flags_in_both(flags)[0]} cannot be both set and unset",
+        explain=lambda flags: "; ".join(f"{flag} cannot be both set and unset" for flag in _flags_in_both(flags)),
         field_path=".unset",
     ),
 )
@@ -224,7 +224,7 @@ FLAG_LAWS = (
 
 def _names_twice(rules: Sequence[Mapping[str, Any]]) -> list[str]:
     names = [rule["name"] for rule in rules]
-    return [name for name in names if names.count(name) > 1]
+    return list(dict.fromkeys(name for name in names if names.count(name) > 1))
 
 
 # format() instead of +: the API server cannot bound the length of what it would have to add, and refuses the CRD for its cost.
@@ -235,6 +235,6 @@ RULES_LAWS = (
         holds=lambda rules: not _names_twice(rules),
         message="two rules have the same name",
         message_cel=f"'two rules are named %s'.format([{FIRST_TWICE}])",
-        explain=lambda rules: f"two rules are named {_names_twice(rules)[0]}",
+        explain=lambda rules: "; ".join(f"two rules are named {name}" for name in _names_twice(rules)),
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from spillway_crds.schema.fields import Dictionary, Law, Many, Record, Text
 from spillway_crds.schema.laws import shape
 
@@ -15,6 +17,18 @@ MAX_LABEL_VALUE = 63
 MAX_LABEL_KEY = 253 + 1 + 63
 BAD_KEY = "not a label key, as edge or topology.kubernetes.io/zone"
 _KEY_LAW = shape(LABEL_KEY, BAD_KEY)
+
+
+def _bad_keys(labels: Mapping[str, object]) -> list[str]:
+    return [key for key in labels if not _KEY_LAW.holds(key)]
+
+
+KEYS_LAW = Law(
+    cel=f"self.all(key, key.matches(r'{LABEL_KEY}'))",
+    holds=lambda labels: not _bad_keys(labels),
+    message=BAD_KEY,
+    explain=lambda labels: f"{_bad_keys(labels)[0]!r} is {BAD_KEY}",
+)
 
 EXPRESSION = Record(
     description="One condition on one label of the node.",
@@ -58,13 +72,7 @@ NODE_SELECTOR = Record(
             description='Labels that a node must have, with these values. Example: {edge: "true"}.',
             value=Text(description="The label's value; may be empty.", pattern=LABEL_VALUE, max_length=MAX_LABEL_VALUE),
             most=MAX_LABELS,
-            laws=(
-                Law(
-                    cel=f"self.all(key, key.matches(r'{LABEL_KEY}'))",
-                    holds=lambda labels: all(_KEY_LAW.holds(key) for key in labels),
-                    message=BAD_KEY,
-                ),
-            ),
+            laws=(KEYS_LAW,),
         ),
         "matchExpressions": Many(
             description="Conditions on labels; all must hold. Example: [{key: edge, operator: Exists}].",

@@ -9,7 +9,7 @@ from textwrap import indent
 from spillway_crds.filters import FloodFilter
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.describe import claim_text, interfaces_text, match_text, queues_text, selector_text, stream_text
-from spillway_dataplane.cli.manifests import Loaded
+from spillway_dataplane.cli.manifests import Loaded, printable
 from spillway_dataplane.cli.programs import ProgramPreview
 from spillway_dataplane.cli.review import Remark, Review, touched_flows
 
@@ -21,7 +21,7 @@ def print_check(say: Say, loaded: Loaded, seen: Review, programs: tuple[ProgramP
     _print_faults(loaded)
     for other in loaded.ignored:
         where = f"{other.file}:{other.line}: document {other.number}"
-        say.line(f"{where}: {other.kind} {other.name} is not ours: ignored", QUIET)
+        say.line(printable(f"{where}: {other.kind} {other.name} is not ours: ignored"), QUIET)
     for each in loaded.filters:
         _print_filter(say, each)
     for stream in loaded.streams:

@@ -6,6 +6,7 @@ silently let win, is a problem like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,27 @@ from spillway_crds.errors import Problem
 MAX_NODES = 400_000  # a filter of the largest size has some 20,000; what exceeds this is an alias bomb
 MERGE_TAG = "tag:yaml.org,2002:merge"
 TEXT_TAGS = frozenset({"tag:yaml.org,2002:timestamp"})  # the API server's decoder reads a date as text
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+INTEGER_TAG, FLOAT_TAG = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+LARGEST_WHOLE = 1e21  # above it JSON has an exponent, and the API server no integer
+MAX_SHOWN_CHARS = 40
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML with kubectl's idea of numbers: 1:30 is text, 0o17 and 1e2 are not."""
+
+
+Loader.yaml_implicit_resolvers = {
+    sign: [(tag, shape) for tag, shape in known if tag not in (INTEGER_TAG, FLOAT_TAG)]
+    for sign, known in Loader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(
+    INTEGER_TAG, re.compile(r"[-+]?(0|[1-9][0-9_]*|0o?[0-7_]+|0b[01_]+|0x[0-9A-Fa-f_]+)\Z"), list("-+0123456789")
+)
+Loader.add_implicit_resolver(
+    FLOAT_TAG,
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z"),
+    list("-+.0123456789"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +142,15 @@ class _Reading:
     def scalar(self, node: yaml.Node) -> object:
         if node.tag in TEXT_TAGS:
             return node.value
-        return self.loader.construct_object(node)
+        try:
+            value = self.loader.construct_object(node)
+        except (ValueError, LookupError) as error:
+            shown = node.value if len(node.value) <= MAX_SHOWN_CHARS else node.value[:MAX_SHOWN_CHARS] + "..."
+            what = f"{shown!r} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from error
+        if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_WHOLE:
+            return int(value)
+        return value
 
 
 def _repeated(keys: list[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -59,9 +60,9 @@ class Fault:
 
     def __str__(self) -> str:
         """One line for a person: where, what, why."""
-        who = f"{self.kind} {self.name}: " if self.name else ""
+        who = f"{self.kind} {self.name}: " if self.kind and self.name else ""
         what = self.problem if self.problem.path else self.problem.reason
-        return f"{self.file}:{self.line}: document {self.number}: {who}{what}"
+        return printable(f"{self.file}:{self.line}: document {self.number}: {who}{what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,12 @@ class Loaded:
 
 
 Found = Manifest | StreamManifest | ClaimManifest | Fault | Ignored
+KINDS = {kind.casefold(): kind for kind in (decode.KIND, STREAM_KIND)}
+
+
+def printable(text: str) -> str:
+    """One line that a terminal takes as text, whatever a file's names hold."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def load(files: Iterable[str]) -> Loaded:
@@ -197,6 +204,10 @@ def _decode(document: Document) -> Iterator[Found]:
     elif not _is_ours(raw):
         line = document.line_of("kind")
         yield Ignored(document.file, document.number, line, str(raw.get("kind", "without a kind")), _name(raw))
+    elif not _kind_meant(raw):
+        yield _fault(
+            document, Problem("kind", raw.get("kind"), f"supported values: {', '.join(map(json.dumps, KINDS.values()))}")
+        )
     else:
         yield from _decode_ours(document, raw)
 
@@ -207,11 +218,16 @@ def _is_ours(raw: Mapping[str, object]) -> bool:
     return by_group or raw.get("kind") in (decode.KIND, STREAM_KIND) or "kind" not in raw
 
 
+def _kind_meant(raw: Mapping[str, object]) -> str:
+    """The kind whose laws a manifest is held against: nearly written right, or a FloodFilter that does not say it; else none."""
+    return KINDS.get(str(raw["kind"]).casefold(), "") if "kind" in raw else decode.KIND
+
+
 def _decode_ours(document: Document, raw: Mapping[str, object]) -> Iterator[Manifest | StreamManifest | Fault]:
     problems = document.problems
     made: Manifest | StreamManifest | None = None
     try:
-        if raw.get("kind") == STREAM_KIND:
+        if _kind_meant(raw) == STREAM_KIND:
             made = StreamManifest(document, decode_stream(raw))
         else:
             made = Manifest(document, decode.decode_filter(raw))
@@ -238,7 +254,8 @@ def _decode_claim(document: Document, raw: Mapping[str, object]) -> Iterator[Cla
 def _fault(document: Document, problem: Problem) -> Fault:
     shown = replace(problem, path=join(document.prefix, problem.path)) if document.prefix else problem
     said = document.value.get("kind") if isinstance(document.value, Mapping) else None
-    kind = str(said) if said in (STREAM_KIND, CLAIM_KIND, TEMPLATE_KIND) else decode.KIND
+    meant = _kind_meant(document.value) if isinstance(document.value, Mapping) else ""
+    kind = str(said) if said in (CLAIM_KIND, TEMPLATE_KIND) else meant
     return Fault(document.file, document.number, document.line_of(problem.path), _name(document.value), shown, kind)
 
 
