@@ -209,9 +209,9 @@ def _change_mode(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[
         yield from _build(seen, draft, view)
         yield _waiting(seen.name)
     else:
-        switches = switches_for(draft, (), view.switches.get(seen.name), enforcement=view.enforcement)
-        yield Detach(seen.name, again=True)
-        yield Attach(seen.name, draft.digest, draft.mode, switches)
+        running = view.records.members(seen.pinned.digest) if seen.pinned is not None else ()
+        switches = switches_for(draft, running, view.switches.get(seen.name), enforcement=view.enforcement)
+        yield Attach(seen.name, draft.digest, draft.mode, switches)  # if it is refused, what runs comes back
 
 
 def _misnamed(seen: ObservedInterface, link: PinnedLink, view: View) -> Iterator[Step]:

@@ -295,6 +295,20 @@ def test_another_device_takes_the_name_while_nobody_looks(netns_pair: NetnsPair,
     node.wait_state("Failed", "NotSupported")
     status = node.run(drop_udp(FLOOD, xdp_mode=XdpMode.GENERIC))
     assert (card(status)["driver"], card(status)["xdpMode"], dropped(status)) == ("bridge", "Generic", 50)
+    program = card(status)["programId"]
+    node.tell_run(drop_udp(FLOOD, xdp_mode=XdpMode.NATIVE))
+    refused = node.wait_state("Failed", "NotSupported")
+    assert (card(refused)["xdpMode"], card(refused)["programId"]) == ("Generic", program), "what ran goes on running"
+
+
+def test_another_mode_keeps_counting(netns_pair: NetnsPair, node: AgentProcess) -> None:
+    node.run(drop_udp(FLOOD))
+    assert passed(netns_pair, FLOOD) == 0
+    status = node.run(drop_udp(FLOOD, xdp_mode=XdpMode.GENERIC))
+    assert card(status)["xdpMode"] == "Generic"
+    node.wait(lambda status: dropped(status) == 50)
+    assert passed(netns_pair, FLOOD) == 0
+    node.wait(lambda status: dropped(status) == 100)
 
 
 def test_memory_stays_small(netns_pair: NetnsPair, node: AgentProcess) -> None:

@@ -122,7 +122,8 @@ class FakeKernel:
     def attach(self, ifname: str, artifact: Artifact, mode: XdpMode) -> None:
         self._call("attach", ifname)
         card = self._card(ifname)
-        if card.seen.attached is not None:
+        ours = card.pinned_ifindex == card.seen.ifindex  # another mode: if that is refused, what runs comes back
+        if card.seen.attached is not None and not ours:
             raise Conflict(subject=ifname, owner=f"XDP program {card.seen.attached.program_id}")
         if card.seen.mtu > 3000 and mode is XdpMode.NATIVE:
             raise NotSupported(subject=ifname, detail=f"MTU {card.seen.mtu}")

@@ -364,6 +364,22 @@ def test_native_beyond_its_mtu_is_told_and_heals(node, orders):
     assert states(node.settle())["dns"] == (FilterState.ENFORCING, "")
 
 
+def test_another_mode_that_is_refused_leaves_what_runs(node, orders):
+    """Generic runs; Native cannot be had: the flood does not come in meanwhile."""
+    node.kernel.set("eth0", mtu=9000)
+    generic = content(xdp_mode=XdpMode.GENERIC)
+    node.order(orders.seen(orders.filter("dns", generic)))
+    node.kernel.count("eth0", 0, 5)
+    node.kernel.calls.clear()
+    status = node.order(orders.seen(orders.filter("dns", content(xdp_mode=XdpMode.NATIVE))))
+    assert states(status)["dns"] == (FilterState.FAILED, "NotSupported")
+    assert node.kernel.changes() == [("attach", "eth0")], "tried once"
+    assert node.kernel.cards["eth0"].seen.attached.mode is XdpMode.GENERIC
+    node.kernel.set("eth0", mtu=1500)
+    assert states(node.settle())["dns"] == (FilterState.ENFORCING, "")
+    assert node.count().filters[0].totals.matched_packets == 5
+
+
 def test_bond_without_native_xdp_names_its_lower_devices(tmp_path, orders):
     node = Node(tmp_path, FakeKernel(card("bond0", 5, kind="bond", lower=("eth0", "eth1"), mtu=9000)))
     status = node.order(orders.seen(orders.filter("dns", content(interfaces=("bond0",)))))
