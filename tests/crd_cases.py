@@ -75,6 +75,10 @@ FIELDS = (
         f"{MATCH}.sourcePorts[0]",
         'must be of type string: "integer"',
     ),
+    Constraint("null-is-not-given", udp(sourcePorts=None), spec(rules=None), "spec.rules", REQUIRED),
+    Constraint(
+        "null-in-a-list", spec(interfaces=None), spec(interfaces=[None]), "spec.interfaces[0]", 'must be of type string: "null"'
+    ),
     Constraint("null-where-a-default-is", spec(mode=None), spec(mode=7), "spec.mode", 'must be of type string: "integer"'),
 )
 

@@ -22,12 +22,12 @@ def manifest_problems(raw: Any, kind: str, spec: Record) -> list[Problem]:
     found = [Problem(str(key), raw[key], UNKNOWN_FIELD) for key in raw if key not in MANIFEST_FIELDS]
     for key, wanted in (("apiVersion", names.API_VERSION), ("kind", kind)):
         if raw.get(key) != wanted:
-            found.append(Problem(key, raw.get(key), f'supported values: "{wanted}"' if key in raw else REQUIRED))
+            found.append(Problem(key, raw.get(key), REQUIRED if raw.get(key) is None else f'supported values: "{wanted}"'))
     return [*found, *metadata_problems(raw.get("metadata")), *_spec_problems(raw, spec)]
 
 
 def _spec_problems(raw: Mapping[str, Any], spec: Record) -> tuple[Problem, ...]:
-    if "spec" not in raw:
+    if raw.get("spec") is None:
         return (Problem("spec", None, REQUIRED),)
     try:
         size = size_bytes(raw["spec"])

@@ -8,16 +8,16 @@ from typing import Any
 
 from spillway_crds import names
 from spillway_crds.errors import Problem
-from spillway_crds.schema.fields import Dictionary, Law, Many, Record, Text, Whole
+from spillway_crds.schema.fields import Dictionary, Flag, Law, Many, Record, Text, Whole
 from spillway_crds.schema.selector import BAD_KEY, KEYS_LAW, LABEL_VALUE, MAX_LABEL_VALUE
-from spillway_crds.validate import REQUIRED, problems_of, type_name
+from spillway_crds.validate import REQUIRED, completed, problems_of, type_name
 
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[-+]\d\d:\d\d)", re.ASCII)
-LISTS = ("ownerReferences", "managedFields")  # machines write them
 NO_NAMESPACE = "a namespace's name is at most 63 lower case alphanumeric characters or '-', the first and last of them no '-'"
 UNBOUNDED = 2**31
+MAX_ANNOTATION_BYTES = 256 * 1024
 
 _TEXT = Text(description="")
 _NAMESPACE = Text(
@@ -30,7 +30,7 @@ _NAMESPACE = Text(
         ),
     ),
 )
-_NUMBER = Whole(description="", wide=True)
+_NUMBER = Whole(description="", wide=True, minimum=-(2**63))
 _TIME = Text(
     description="",
     laws=(Law(cel="", holds=lambda text: RFC_3339.fullmatch(text) is not None, message="not a time, as 2026-12-01T00:00:00Z"),),
@@ -45,9 +45,26 @@ _ANNOTATIONS = Dictionary(
     description="",
     value=_TEXT,
     most=UNBOUNDED,
-    laws=(Law(cel="", holds=lambda given: KEYS_LAW.holds({key.lower(): "" for key in given}), message=BAD_KEY),),
+    laws=(
+        Law(cel="", holds=lambda given: KEYS_LAW.holds({key.lower(): "" for key in given}), message=BAD_KEY),
+        Law(
+            cel="",
+            holds=lambda given: (
+                sum(len(key.encode()) + len(text.encode()) for key, text in given.items()) <= MAX_ANNOTATION_BYTES
+            ),
+            message=f"Too long: may not be more than {MAX_ANNOTATION_BYTES} bytes",
+        ),
+    ),
 )
-# meta/v1 ObjectMeta without what is looked at by itself.
+_OWNER = Record(
+    description="",
+    fields={
+        **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _TEXT),
+        **dict.fromkeys(("controller", "blockOwnerDeletion"), Flag(description="")),
+    },
+    required=("apiVersion", "kind", "name", "uid"),
+)
+# meta/v1 ObjectMeta without the name, and what only API servers write.
 FIELDS = Record(
     description="",
     fields={
@@ -58,6 +75,7 @@ FIELDS = Record(
         "labels": _LABELS,
         "annotations": _ANNOTATIONS,
         "finalizers": Many(description="", item=_TEXT, least=0, most=UNBOUNDED),
+        "ownerReferences": Many(description="", item=_OWNER, least=0, most=UNBOUNDED),
     },
 )
 
@@ -68,17 +86,17 @@ def metadata_problems(metadata: Any) -> list[Problem]:
         return [Problem("metadata.name", None, REQUIRED)]
     if not isinstance(metadata, Mapping):
         return [Problem("metadata", metadata, f'must be of type object: "{type_name(metadata)}"')]
-    given = {key: value for key, value in metadata.items() if value is not None}  # null is not given
-    others = {key: value for key, value in given.items() if key != "name" and key not in LISTS}
-    return [*problems_of(FIELDS, others, "metadata"), *_list_problems(given), *_name_problems(given.get("name"))]
+    others = {key: _without_nulls(value) for key, value in metadata.items() if key not in ("name", "managedFields")}
+    managed = metadata.get("managedFields")
+    found = [*problems_of(FIELDS, completed(FIELDS, others), "metadata"), *_name_problems(metadata.get("name"))]
+    if managed is not None and not isinstance(managed, list):
+        found.append(Problem("metadata.managedFields", managed, f'must be of type array: "{type_name(managed)}"'))
+    return found
 
 
-def _list_problems(given: Mapping[str, Any]) -> list[Problem]:
-    return [
-        Problem(f"metadata.{key}", given[key], f'must be of type array: "{type_name(given[key])}"')
-        for key in LISTS
-        if key in given and not isinstance(given[key], list)
-    ]
+def _without_nulls(value: Any) -> Any:
+    """A label or an annotation that is null is an empty one."""
+    return {key: "" if each is None else each for key, each in value.items()} if isinstance(value, Mapping) else value
 
 
 def _name_problems(name: Any) -> list[Problem]:

@@ -17,20 +17,16 @@ INT64 = (-(2**63), 2**63 - 1)
 
 
 def completed(field: Field, value: Any) -> Any:
-    """Fill in defaults below `value`, as the API server does; null where there is a default counts as not given."""
+    """Fill in defaults below `value`, as the API server does; a field that is null counts as not given."""
     match field, value:
         case Record(), Mapping():
-            given = {key: each for key, each in value.items() if each is not None or _default(field, key) is None}
+            given = {key: each for key, each in value.items() if each is not None or key not in field.fields}
             defaults = {key: each.default for key, each in field.fields.items() if each.default is not None}
             return {key: _completed_field(field, key, each) for key, each in (defaults | given).items()}
         case Many(), Sequence() if not isinstance(value, str):
             return [completed(field.item, each) for each in value]
         case _:
             return value
-
-
-def _default(record: Record, key: object) -> object:
-    return record.fields[key].default if isinstance(key, str) and key in record.fields else None
 
 
 def _completed_field(record: Record, key: object, value: Any) -> Any:

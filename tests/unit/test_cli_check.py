@@ -93,7 +93,7 @@ def test_json_of_a_valid_filter_says_flows_and_program(capsys):
 
 
 def test_standard_input(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(GOOD))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
     assert main(["check", "-", "-o", "json"]) == Exit.OK
     assert answer(capsys)["filters"][0]["file"] == "-"
 

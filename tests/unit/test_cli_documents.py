@@ -54,13 +54,18 @@ def test_a_date_stays_text_as_for_the_api_server():
     [
         ("7", 7), ("-7", -7), ("010", 8), ("0o17", 15), ("0x1F", 31), ("0b11", 3), ("1_000", 1000), ("08", 8),
         ("1e2", 100), ("1.0", 1), ("1.5", 1.5), (".5", 0.5), ("1e21", 1e21), ("1:30", "1:30"), ("1900-1910", "1900-1910"),
-        ("yes", True), ("Off", False), ("y", "y"), ("~", None), ("'53'", "53"),
+        ("yes", True), ("Off", False), ("y", True), ("N", False), ("~", None), ("'53'", "53"),
     ],
 )  # fmt: skip
 def test_scalars_are_what_kubectl_makes_of_them(written, value):
     (found,) = read(f"a: {written}\n")
     assert isinstance(found.value, dict)
     assert (type(found.value["a"]), found.value["a"]) == (type(value), value)
+
+
+def test_keys_are_text_as_kubectl_makes_them():
+    (found,) = read("on: 1\n010: 2\n~: 3\n")
+    assert found.value == {"true": 1, "8": 2, "~": 3}
 
 
 def test_merged_keys_are_no_duplicates():

@@ -137,6 +137,17 @@ def test_what_is_nearly_ours_is_a_fault_and_never_silently_ignored(loading, text
     assert path in [each.problem.path for each in loading(one=text).faults]
 
 
+def test_a_file_that_powershell_wrote_is_read(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(manifest().encode("utf-16"))
+    assert [each.name for each in load([str(tmp_path)]).filters] == ["a"]
+
+
+@pytest.mark.parametrize("items", ["null", "{}"])
+def test_a_list_without_items_is_a_fault(loading, items):
+    (fault,) = loading(one=f"apiVersion: v1\nkind: List\nitems: {items}\n").faults
+    assert (fault.line, fault.problem.path) == (3, "items")
+
+
 def test_a_kind_of_our_group_that_nobody_writes_is_one_fault(loading):
     (fault,) = loading(one=manifest().replace("FloodFilter", "NodeDataplane")).faults
     assert (fault.problem.path, fault.problem.reason) == ("kind", 'supported values: "FloodFilter", "BypassStream"')
@@ -149,14 +160,14 @@ def test_a_kind_written_nearly_right_is_held_against_its_own_laws(loading):
 
 def test_unreadable_files_are_said_and_the_rest_is_read(tmp_path):
     (tmp_path / "good.yaml").write_text(manifest())
-    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xfa\xfe")
     found = load([str(tmp_path / "missing.yaml"), str(tmp_path / "bytes.yaml"), str(tmp_path / "good.yaml")])
     assert [each.reason for each in found.unreadable] == ["no such file or directory", "is not UTF-8 text (byte 0)"]
     assert len(found.filters) == 1
 
 
 def test_an_unreadable_file_of_a_folder_is_named_and_the_rest_of_the_folder_is_read(tmp_path):
-    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\xfa")
+    (tmp_path / "a.yaml").write_bytes(b"\xfa\xfe")
     (tmp_path / "b.yaml").write_text(manifest())
     found = load([str(tmp_path)])
     assert [each.file for each in found.unreadable] == [str(tmp_path / "a.yaml")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -179,8 +180,8 @@ def test_all_problems_are_reported_at_once() -> None:
         pytest.param(cases.spec() | {"metadata": None}, "metadata.name", "Required value", id="no metadata"),
         pytest.param(cases.spec() | {"metadata": {}}, "metadata.name", "Required value", id="no name"),
         pytest.param(cases.named("-a"), "metadata.name", "a lowercase RFC 1123 subdomain", id="name"),
-        pytest.param(cases.spec() | {"spec": None}, "spec", 'must be of type object: "null"', id="no spec"),
-        pytest.param(cases.spec(nodeSelector=None), "spec.nodeSelector", 'must be of type object: "null"', id="no selector"),
+        pytest.param(cases.spec() | {"spec": None}, "spec", "Required value", id="no spec"),
+        pytest.param(cases.spec(nodeSelector=None), "spec.nodeSelector", "Required value", id="no selector"),
         pytest.param(cases.spec(rules=[None]), "spec.rules[0]", 'must be of type object: "null"', id="no rule"),
         pytest.param(cases.spec(priority=True), "spec.priority", 'must be of type integer: "boolean"', id="true is no number"),
         pytest.param(cases.spec(priority=1.5), "spec.priority", 'must be of type integer: "number"', id="half a number"),
@@ -220,6 +221,14 @@ def test_odd_manifests(manifest: object, path: str, reason: str) -> None:
         pytest.param({"annotations": {"a b": "x"}}, "metadata.annotations", "not a label key", id="annotation's key"),
         pytest.param({"finalizers": "x"}, "metadata.finalizers", 'must be of type array: "string"', id="finalizers"),
         pytest.param({"ownerReferences": {}}, "metadata.ownerReferences", 'must be of type array: "object"', id="owners"),
+        pytest.param(
+            {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n"}]},
+            "metadata.ownerReferences[0].uid",
+            "Required value",
+            id="owner",
+        ),
+        pytest.param({"managedFields": 5}, "metadata.managedFields", 'must be of type array: "integer"', id="managers"),
+        pytest.param({"annotations": {"x": "y" * 262144}}, "metadata.annotations", "Too long", id="annotations' size"),
     ],
 )
 def test_metadata_is_held_like_the_spec(metadata: object, path: str, reason: str) -> None:
@@ -231,7 +240,9 @@ def test_metadata_is_held_like_the_spec(metadata: object, path: str, reason: str
 
 def test_metadata_as_people_and_machines_write_it() -> None:
     """Null is not given. Annotations hold any text."""
-    given = {"name": "a", "labels": {"example.com/Team": "noc"}, "annotations": {"Why": "a b\n"}, "creationTimestamp": None}
+    given: dict[str, Any] = {"name": "a", "labels": {"example.com/Team": "noc"}, "creationTimestamp": None}
+    given["annotations"] = {"Why": "a b\n"}
+    given["annotations"]["empty"] = None
     found = decode_filter(cases.spec() | {"metadata": given | {"uid": None, "generation": None, "finalizers": []}})
     assert (found.uid, found.generation, found.created) == ("", 0, "")
 

@@ -104,7 +104,8 @@ def _print_verdict(say: Say, loaded: Loaded, seen: Review, programs: tuple[Progr
         "refused program": sum(bool(each.refusal) for each in programs),
     }
     said = ", ".join(_counted(count, what) for what, count in bad.items() if count)
-    valid = f"{len(loaded.filters) + len(loaded.streams) + len(loaded.claims)} valid"
+    count = len(loaded.filters) + len(loaded.streams) + len(loaded.claims)
+    valid = f"{count} valid" if count or said else "nothing to check: no FloodFilter, BypassStream or claim in there"
     say.line(f"{valid}; {said}" if said else valid, ERROR if said else GOOD)
 
 

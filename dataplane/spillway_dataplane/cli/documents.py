@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import yaml
 
@@ -23,13 +24,16 @@ MAX_SHOWN_CHARS = 40
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML with kubectl's idea of numbers: 1:30 is text, 0o17 and 1e2 are not."""
+    """YAML with kubectl's idea of scalars: y is true, 1:30 is text, 0o17 and 1e2 are numbers."""
+
+    bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 Loader.yaml_implicit_resolvers = {
     sign: [(tag, shape) for tag, shape in known if tag not in (INTEGER_TAG, FLOAT_TAG)]
     for sign, known in Loader.yaml_implicit_resolvers.items()
 }
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
 Loader.add_implicit_resolver(
     INTEGER_TAG, re.compile(r"[-+]?(0|[1-9][0-9_]*|0o?[0-7_]+|0b[01_]+|0x[0-9A-Fa-f_]+)\Z"), list("-+0123456789")
 )
@@ -122,7 +126,7 @@ class _Reading:
         return self.scalar(node)
 
     def mapping(self, node: yaml.MappingNode, path: str) -> dict[str, object]:
-        own = [key.value for key, _ in node.value if key.tag != MERGE_TAG]
+        own = [self.key(key) for key, _ in node.value if key.tag != MERGE_TAG]
         if any(key.tag == MERGE_TAG for key, _ in node.value):
             self.loader.flatten_mapping(node)  # what is merged comes first: a key of the mapping's own wins
         result: dict[str, object] = {}
@@ -137,7 +141,10 @@ class _Reading:
     def key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key that is no text", problem_mark=node.start_mark)
-        return str(node.value)
+        value = self.scalar(node)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value) if isinstance(value, int) else str(node.value)
 
     def scalar(self, node: yaml.Node) -> object:
         if node.tag in TEXT_TAGS:

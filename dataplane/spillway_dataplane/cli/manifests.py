@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from spillway_crds.errors import InvalidIntent, Problem
 from spillway_crds.filters import FloodFilter
 from spillway_crds.streams import BypassStream
 from spillway_crds.streams_wire import STREAM_KIND, decode_stream
+from spillway_crds.validate import type_name
 from spillway_dataplane.cli.documents import Document, Unparsable, join, read_documents
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -159,12 +161,14 @@ def is_manifest(path: Path) -> bool:
 
 
 def _read(file: str) -> str:
-    return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8-sig")
+    raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # what a redirection in PowerShell writes
+    return raw.decode("utf-16" if wide else "utf-8-sig")
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return f"is not UTF-8 text (byte {error.start})"
+        return f"is not {error.encoding.upper()} text (byte {error.start})"
     return (error.strerror or str(error)).lower()
 
 
@@ -181,9 +185,13 @@ def load_text(file: str, text: str) -> Iterator[Found]:
 def _objects(document: Document) -> Iterator[Document]:
     """A List's items, each as a document of its own; any other object as it is."""
     value = document.value
-    items = value.get("items") if isinstance(value, Mapping) and str(value.get("kind", "")).endswith("List") else None
-    if not isinstance(items, list):
+    if not isinstance(value, Mapping) or not str(value.get("kind", "")).endswith("List") or "items" not in value:
         yield document
+        return
+    items = value["items"]
+    if not isinstance(items, list):
+        problem = Problem("items", items, f'must be of type array: "{type_name(items)}"')
+        yield replace(document, value=None, problems=(*document.problems, problem))
         return
     for index, item in enumerate(items):
         prefix = f"items[{index}]"
@@ -197,7 +205,9 @@ def _below(prefix: str, problem: Problem) -> Problem:
 
 def _decode(document: Document) -> Iterator[Found]:
     raw = document.value
-    if not isinstance(raw, Mapping):
+    if raw is None and document.problems:
+        yield from (_fault(document, problem) for problem in document.problems)
+    elif not isinstance(raw, Mapping):
         yield _fault(document, Problem("", None, "is no object: a manifest has apiVersion, kind, metadata and spec"))
     elif asks_for_queues(raw):
         yield from _decode_claim(document, raw)
@@ -215,12 +225,12 @@ def _decode(document: Document) -> Iterator[Found]:
 def _is_ours(raw: Mapping[str, object]) -> bool:
     """A kind of ours, of whatever version: a wrong version of ours is a fault, not somebody else's object."""
     by_group = str(raw.get("apiVersion", "")).startswith(f"{names.GROUP}/")
-    return by_group or raw.get("kind") in (decode.KIND, STREAM_KIND) or "kind" not in raw
+    return by_group or raw.get("kind") in (decode.KIND, STREAM_KIND, None)
 
 
 def _kind_meant(raw: Mapping[str, object]) -> str:
     """The kind whose laws a manifest is held against: nearly written right, or a FloodFilter that does not say it; else none."""
-    return KINDS.get(str(raw["kind"]).casefold(), "") if "kind" in raw else decode.KIND
+    return decode.KIND if raw.get("kind") is None else KINDS.get(str(raw["kind"]).casefold(), "")
 
 
 def _decode_ours(document: Document, raw: Mapping[str, object]) -> Iterator[Manifest | StreamManifest | Fault]:
