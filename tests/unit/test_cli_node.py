@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from spillway_crds.filters import FilterContent, Match, Mode, Rule, RuleAction, 
 from spillway_crds.orders import FilterOrder, FilterState, NodeOrder, NodeState, Totals
 from spillway_dataplane.cli import lock_seen
 from spillway_dataplane.cli.lock_seen import AgentSeen, see_agent
+from spillway_dataplane.cli.node_files import read_memory
 from spillway_dataplane.cli.node_view import Reading, Remembered, view_node
 from spillway_dataplane.cli.status import _camel
 from spillway_dataplane.cli.switching import switch_off, switch_on
@@ -130,6 +133,18 @@ def test_who_has_the_kill_switch(here, cluster, kernel_on, words):
     memory = replace(REMEMBERED, off_here=here, off_in_cluster=cluster)
     said = view_node(node(OURS), memory, {"eth0": reading(enforcement=kernel_on)}).off_by
     assert words in said and bool(said) is bool(words)
+
+
+def test_files_that_nobody_may_read_are_not_taken_for_none(tmp_path, monkeypatch):
+    """Without root the answer is "permission denied", never "no filter is ordered"."""
+    assert read_memory(Store(tmp_path / "never")).order is None
+
+    def denied(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(PermissionError):
+        read_memory(Store(tmp_path))
 
 
 def test_json_names_are_the_crd_s():

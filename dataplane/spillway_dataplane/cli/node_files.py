@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from contextlib import suppress
 
 from spillway_crds.errors import KernelError
 from spillway_dataplane.cli.lock_seen import see_agent
@@ -17,7 +18,9 @@ GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
 
 def read_memory(store: Store) -> Remembered:
-    """Return what the agent wrote down, as far as it can be read."""
+    """Return what the agent wrote down, as far as it can be read. Raises PermissionError where we may not look."""
+    with suppress(FileNotFoundError):
+        any(store.root.iterdir())
     memory = Memory(store)
     memory.restore()
     return Remembered(
