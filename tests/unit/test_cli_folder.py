@@ -9,7 +9,8 @@ from queue import Empty
 import pytest
 
 from spillway_crds.orders import Attach, NodeState, NodeStatus
-from spillway_dataplane.cli.folder import FolderSource
+from spillway_crds.resolve import Resolution
+from spillway_dataplane.cli.folder import FolderSource, order_seen
 from spillway_dataplane.cli.manifests import Loaded
 from spillway_dataplane.source import Inbox, OrderSeen
 
@@ -114,3 +115,9 @@ def test_the_same_folder_counts_for_the_same_uid_and_revisions(following):
     following.put("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")
     second = following.order()
     assert (first.uid, first.order, dict(first.contents)) == (second.uid, second.order, dict(second.contents))
+
+
+def test_counts_belong_to_the_folder_however_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "filters").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert order_seen(Path("filters"), Loaded(), Resolution()) == order_seen(tmp_path / "filters", Loaded(), Resolution())

@@ -85,10 +85,15 @@ def with_uid(each: FloodFilter) -> FloodFilter:
 
 
 def order_seen(folder: Path, loaded: Loaded, resolution: Resolution) -> OrderSeen:
-    """Return the order that a folder's filters come to. There is nobody to take turns with: attaching is allowed."""
+    """Return the order that a folder's filters come to. There is nobody to take turns with: attaching is allowed.
+
+    Counts belong to the folder, however it was named: a restart from another working directory counts on.
+    """
     order = NodeOrder(
         state=NodeState.ACTIVE if resolution.orders else NodeState.IDLE, attach=Attach.ALLOWED, filters=resolution.orders
     )
     contents = {revision_name(each.name, each.spec.content): each.spec.content for each in loaded.filters}
     wanted = {each.revision for each in resolution.orders}
-    return OrderSeen(order, f"folder:{folder}", {name: content for name, content in contents.items() if name in wanted})
+    return OrderSeen(
+        order, f"folder:{folder.absolute()}", {name: content for name, content in contents.items() if name in wanted}
+    )
