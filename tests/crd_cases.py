@@ -277,6 +277,13 @@ NAMES = (
         "spec.interfaces[0]",
         "may not be more than 15 bytes",
     ),
+    Constraint(
+        "interface-15-bytes",
+        spec(interfaces=["\u00f6" * 7]),
+        spec(interfaces=["\u00f6" * 8]),
+        "spec.interfaces[0]",
+        "at most 15 bytes",
+    ),
     Constraint("interface-slash", spec(interfaces=["eth0.100"]), spec(interfaces=["eth/0"]), "spec.interfaces[0]", NO_INTERFACE),
     Constraint("interface-blank", spec(interfaces=["en?[ps]*"]), spec(interfaces=["eth 0"]), "spec.interfaces[0]", NO_INTERFACE),
     Constraint(
@@ -317,6 +324,13 @@ NAMES = (
         "label-key",
         selector(matchLabels={"example.com/Edge_1": ""}),
         selector(matchLabels={"a b": ""}),
+        f"{SELECTOR}.matchLabels",
+        NO_KEY,
+    ),
+    Constraint(
+        "label-key-63",
+        selector(matchLabels={"k" * 63: ""}),
+        selector(matchLabels={"k" * 64: ""}),
         f"{SELECTOR}.matchLabels",
         NO_KEY,
     ),

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from spillway_crds import names
 from spillway_crds.filters import Mode, XdpMode
 from spillway_crds.schema.fields import Field, Flag, Many, Record, Text, Whole
-from spillway_crds.schema.laws import INTERFACE_LAWS
+from spillway_crds.schema.laws import INTERFACE_LAWS, MAX_IFNAME_BYTES
 from spillway_crds.schema.match import RULES, prefixes
 from spillway_crds.schema.selector import NODE_SELECTOR
-
-MAX_IFNAME_CHARS = 15  # IFNAMSIZ less the end mark
 
 RX_QUEUES = Record(
     description="Which receive queues of an interface are filtered; packets of the others leave the program at its first"
@@ -42,7 +40,7 @@ CONTENT_FIELDS: Mapping[str, Field] = {
         ' the default routes. Never lo. One that is absent is a condition that heals by itself. Example: ["eth0", "enp*"].',
         item=Text(
             description='Name of an interface or a glob, at most 15 characters. Example: "eth0".',
-            max_length=MAX_IFNAME_CHARS,
+            max_length=MAX_IFNAME_BYTES,
             laws=INTERFACE_LAWS,
         ),
         most=names.MAX_INTERFACES,

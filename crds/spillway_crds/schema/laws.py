@@ -124,8 +124,15 @@ PORTS_LAWS = (
     ),
 )
 
+MAX_IFNAME_BYTES = 15  # IFNAMSIZ less the end mark
+
 INTERFACE_LAWS = (
     shape(INTERFACE_SHAPE, "not an interface name or glob: no '/', ':', blank or control character, and each [ closed by a ]"),
+    Law(
+        cel=f"bytes(self).size() <= {MAX_IFNAME_BYTES}",
+        holds=lambda name: len(name.encode(errors="replace")) <= MAX_IFNAME_BYTES,
+        message=f"a name has at most {MAX_IFNAME_BYTES} bytes, and signs beyond ASCII take several",
+    ),
     Law(cel="self != 'lo'", holds=lambda name: name != "lo", message="lo is never filtered"),
     Law(
         cel="self != '.' && self != '..'",
