@@ -94,6 +94,14 @@ def test_a_hook_says_who_holds_it(interface, state):
     assert view_node(node(interface), REMEMBERED, {}).interfaces[0].state == state
 
 
+@pytest.mark.parametrize(
+    ("fields", "port"), [({}, "up"), ({"carrier": False}, "no carrier"), ({"up": False, "carrier": False}, "down")]
+)
+def test_a_port_that_nothing_can_arrive_at_is_shown(fields, port):
+    """Its program counts nothing however long one waits, and nothing else says why."""
+    assert view_node(node(replace(OURS, **fields)), REMEMBERED, {}).interfaces[0].port == port
+
+
 def test_what_is_pinned_for_an_absent_interface_is_shown():
     seen = view_node(ObservedNode(orphans=(("eth9", LINK),)), REMEMBERED, {})
     assert [(each.name, each.state) for each in seen.interfaces] == [("eth9", "interface gone")]

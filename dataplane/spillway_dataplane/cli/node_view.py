@@ -46,10 +46,11 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceView:
-    """One interface. state: what holds its XDP hook. filters: what its program is made of, in deciding order."""
+    """One interface. state: what holds its XDP hook. port: up, no carrier or down. filters: of its program, in deciding order."""
 
     name: str
     state: str
+    port: str = ""
     mode: str = ""
     driver: str = ""
     rx_queues: int = 0
@@ -115,6 +116,7 @@ def _interface(seen_one: ObservedInterface, records: Records, reading: Reading |
     return InterfaceView(
         name=seen_one.name,
         state=_hook_state(seen_one, members),
+        port=_port(seen_one),
         mode=str(attached.mode) if attached else "",
         driver=seen_one.driver,
         rx_queues=seen_one.rx_queues,
@@ -126,6 +128,13 @@ def _interface(seen_one: ObservedInterface, records: Records, reading: Reading |
         filters=tuple(member.name for member in members),
         counts=reading.interface_counts if reading else InterfaceCounts(),
     )
+
+
+def _port(interface: ObservedInterface) -> str:
+    """Whether packets can arrive there at all."""
+    if not interface.up:
+        return "down"
+    return "up" if interface.carrier else "no carrier"
 
 
 def _hook_state(interface: ObservedInterface, members: tuple[MemberRecord, ...]) -> str:

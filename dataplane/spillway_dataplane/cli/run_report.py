@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spillway_crds.orders import FilterStatus, NodeStatus
+from spillway_crds.orders import FilterStatus, InterfaceStatus, NodeStatus
 from spillway_crds.orders_wire import encode_status
 from spillway_crds.resolve import Resolution
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.manifests import Loaded
 from spillway_dataplane.cli.review import review
+from spillway_dataplane.findings import HARMLESS_REASONS
 
 
 class RunReport:
@@ -61,8 +62,7 @@ class RunReport:
             return
         news = {f"filter {each.name}": filter_text(each) for each in status.filters}
         for interface in status.interfaces:
-            hooked = f"program {interface.program_id}, {interface.xdp_mode}" if interface.link_id else "no program of ours"
-            news[f"interface {interface.name}"] = hooked
+            news[f"interface {interface.name}"] = interface_text(interface)
         news["enforcement"] = f"off: {status.enforcement_off}" if status.enforcement_off else "on"
         for subject, text in news.items():
             if self._said.get(subject) != text:
@@ -83,6 +83,12 @@ class RunReport:
 
     def _json(self, event: str, fields: Mapping[str, Any]) -> None:
         print(json.dumps({"event": event, "time": time.time(), **fields}, default=str), flush=True)
+
+
+def interface_text(each: InterfaceStatus) -> str:
+    """What runs on an interface, and what no filter's state tells of it, as a link that is down."""
+    hooked = f"program {each.program_id}, {each.xdp_mode}" if each.link_id else "no program of ours"
+    return "; ".join([hooked, *(known.message for known in each.conditions if known.type in HARMLESS_REASONS)])
 
 
 def filter_text(each: FilterStatus) -> str:

@@ -53,6 +53,7 @@ def _interface_value(each: InterfaceView) -> Json:
     return {
         "name": each.name,
         "state": each.state,
+        "port": each.port,
         "xdpMode": each.mode,
         "driver": each.driver,
         "rxQueues": each.rx_queues,
@@ -97,7 +98,18 @@ def print_status(say: Say, view: NodeView, *, every_interface: bool) -> None:
     if not shown and not view.filters:
         say.line("No program of ours is attached, and no filter is ordered.")
         return
-    columns = ("Interface", "XDP hook", "Mode", "Driver", "Queues#", "Link#", "Program", "Tag", "Filters, in deciding order")
+    columns = (
+        "Interface",
+        "Port",
+        "XDP hook",
+        "Mode",
+        "Driver",
+        "Queues#",
+        "Link#",
+        "Program",
+        "Tag",
+        "Filters, in deciding order",
+    )
     say.table("Interfaces", columns, map(_interface_row, shown))
     if view.filters:
         _print_filters(say, view)
@@ -118,6 +130,7 @@ def _interface_row(each: InterfaceView) -> tuple[object, ...]:
     link = each.link_id or ""
     return (
         each.name,
+        each.port,
         each.state,
         each.mode,
         each.driver,
