@@ -102,6 +102,11 @@ def test_a_port_that_nothing_can_arrive_at_is_shown(fields, port):
     assert view_node(node(replace(OURS, **fields)), REMEMBERED, {}).interfaces[0].port == port
 
 
+def test_somebody_else_s_program_is_shown_with_nothing_of_ours():
+    (found,) = view_node(node(replace(OURS, attached=ObservedXdp(99, XdpMode.NATIVE, "theirs"))), REMEMBERED, {}).interfaces
+    assert (found.program_id, found.program_name, found.program_tag, found.link_id, found.filters) == (99, "theirs", "", 0, ())
+
+
 def test_what_is_pinned_for_an_absent_interface_is_shown():
     seen = view_node(ObservedNode(orphans=(("eth9", LINK),)), REMEMBERED, {})
     assert [(each.name, each.state) for each in seen.interfaces] == [("eth9", "interface gone")]

@@ -111,7 +111,8 @@ def _off_by(memory: Remembered, readings: Mapping[str, Reading]) -> str:
 
 
 def _interface(seen_one: ObservedInterface, records: Records, reading: Reading | None) -> InterfaceView:
-    link, attached = seen_one.pinned, seen_one.attached
+    attached = seen_one.attached
+    link = None if attached and not is_ours(seen_one) else seen_one.pinned  # beside somebody else's program ours is no news
     members = records.members(link.digest) if link else ()
     return InterfaceView(
         name=seen_one.name,
