@@ -110,7 +110,8 @@ def print_status(say: Say, view: NodeView, *, every_interface: bool) -> None:
         "Tag",
         "Filters, in deciding order",
     )
-    say.table("Interfaces", columns, map(_interface_row, shown))
+    if shown:
+        say.table("Interfaces", columns, map(_interface_row, shown))
     if view.filters:
         _print_filters(say, view)
     _print_others(say, view, shown)
