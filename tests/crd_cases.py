@@ -216,6 +216,9 @@ SIZES = (
         "must have at most 64 items",
     ),
     Constraint(
+        "labels-some", selector(), selector(matchLabels={}), f"{SELECTOR}.matchLabels", "should have at least 1 properties"
+    ),
+    Constraint(
         "labels-16",
         selector(matchLabels={f"k{index}": "v" for index in range(16)}),
         selector(matchLabels={f"k{index}": "v" for index in range(17)}),

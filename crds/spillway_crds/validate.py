@@ -135,6 +135,8 @@ def _check_dictionary(field: Dictionary, value: Any, path: str, found: list[Prob
     if len(value) > field.most:
         found.append(Problem(path, len(value), f"Too many: must have at most {field.most} items"))
         sound = False
+    if len(value) < field.least:
+        found.append(Problem(path, None, f"should have at least {field.least} properties"))
     for key, each in value.items():
         if not isinstance(key, str):
             sound = _wrong_type(key, f"{path}.{key}", "string", found)

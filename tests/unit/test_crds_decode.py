@@ -83,7 +83,7 @@ def constraints_of(field: Field, path: str) -> Iterator[tuple[str, str]]:
             yield from [(f"{path}[]", "unique")] if field.unique else []
             yield from constraints_of(field.item, f"{path}[]")
         case Dictionary():
-            yield path, "most"
+            yield from ((path, name) for name, said in (("least", field.least), ("most", True)) if said)
             yield from constraints_of(field.value, f"{path}.*")
         case Record():
             yield from ((f"{path}.{name}", "required") for name in field.required)

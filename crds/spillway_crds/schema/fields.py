@@ -97,6 +97,7 @@ class Dictionary:
 
     description: str
     value: Text
+    least: int = 0
     most: int
     default: None = None
     laws: tuple[Law, ...] = ()

@@ -28,7 +28,8 @@ def _typed(field: Field) -> dict[str, Any]:
         case Many():
             return _many(field)
         case Dictionary():
-            return {"type": "object", "maxProperties": field.most, "additionalProperties": openapi(field.value)}
+            least = {"minProperties": field.least} if field.least else {}
+            return {"type": "object", **least, "maxProperties": field.most, "additionalProperties": openapi(field.value)}
         case Record():
             return _record(field)
 

@@ -65,7 +65,7 @@ def _type(field: Field) -> str:
         case Many():
             return f"{field.least}..{field.most} of {_type(field.item)}{', none twice' if field.unique else ''}"
         case Dictionary():
-            return f"map of at most {field.most} strings"
+            return f"map of {field.least}..{field.most} strings"
         case Record():
             return "object"
 

@@ -69,8 +69,10 @@ NODE_SELECTOR = Record(
     ' every node. Both parts must hold. Example: {matchLabels: {edge: "true"}}.',
     fields={
         "matchLabels": Dictionary(
-            description='Labels that a node must have, with these values. Example: {edge: "true"}.',
+            description="Labels that a node must have, with these values. Not an empty map: the API server drops a label that a"
+            ' template left without a value, and that must not come to mean every node. Example: {edge: "true"}.',
             value=Text(description="The label's value; may be empty.", pattern=LABEL_VALUE, max_length=MAX_LABEL_VALUE),
+            least=1,
             most=MAX_LABELS,
             laws=(KEYS_LAW,),
         ),
