@@ -270,7 +270,6 @@ def test_report_is_sent_again_until_it_arrives(api: FakeApi, listen: Callable[..
     api.fail = 500
     listening.source.report(NodeStatus(observed_spec_hash="old", counts_for="nd-1"))
     listening.source.report(NodeStatus(observed_spec_hash="new", counts_for="nd-1"))
-    eventually(lambda: listening.source.errors > 0)
-    assert not listening.source.connected
+    eventually(lambda: listening.source.errors > 0 and not listening.source.connected)
     api.fail = 0
     eventually(lambda: bool(api.applied) and api.applied[-1]["status"]["observedSpecHash"] == "new")
