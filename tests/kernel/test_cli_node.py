@@ -233,6 +233,19 @@ def test_purge_leaves_nothing(machine):
     assert hook(machine) == {**hook(machine), "state": "none", "linkId": 0}
 
 
+@pytest.mark.parametrize("words", [["off"], ["off", "--purge"]], ids=" ".join)
+def test_a_program_that_is_pinned_elsewhere_is_not_called_gone(machine, words):
+    """The wrong --bpffs: the filter drops on, and nobody is told that nothing does."""
+    machine.write("dns.yaml", FILTER)
+    with machine.running("edge=true"):
+        machine.wait_state("dns", "Enforcing")
+    elsewhere = ["--state", str(machine.root / "other"), "--bpffs", str(machine.root), "-o", "json"]
+    done = subprocess.run([*MODULE, *words, *elsewhere], capture_output=True, text=True, check=False)
+    assert done.returncode == Exit.REFUSED
+    assert "spw0 runs spw_" in json.loads(done.stderr)["error"]["message"]
+    assert machine.send(20) == 0
+
+
 def test_two_agents_do_not_share_a_machine(machine):
     machine.write("dns.json", FILTER)
     with machine.running("edge=true"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,19 +18,42 @@ from spillway_dataplane.cli.switching import switch_off
 from spillway_dataplane.dra.leftovers import remove_leftovers
 from spillway_dataplane.dra.settings import StreamSettings
 from spillway_dataplane.kernel.datapath import Datapath
+from spillway_dataplane.kernel.programs import NAME_PREFIX
+from spillway_dataplane.observed import ObservedInterface, ObservedNode
 from spillway_dataplane.settings import PINS
 from spillway_dataplane.store import LOCK, Store
 
+OUR_NAME = re.compile(NAME_PREFIX + "[0-9a-f]{11}")
+
 
 def run(arguments: argparse.Namespace, say: Say) -> Exit:
-    """Switch off, or purge. Raises CommandError(BUSY) for a purge while an agent is at work: it would attach again."""
+    """Switch off, or purge. Raises CommandError: BUSY for a purge while an agent is at work, because it would attach again;
+    REFUSED for programs of ours that are out of reach."""
     pins, store = arguments.bpffs / PINS, Store(arguments.state)
     if arguments.purge:
         _purge_streams(say, arguments.kubelet_dir, arguments.cdi_dir)
-        _tell_purge(say, purge(pins, store))
+        removed = purge(pins, store)
+        _refuse_strays("off --purge", Datapath(pins).observe(), arguments.bpffs)
+        _tell_purge(say, removed)
     else:
-        _tell_off(say, switch_off(Datapath(pins), store), store)
+        switched = switch_off(Datapath(pins), store)
+        _refuse_strays("off", Datapath(pins).observe(), arguments.bpffs)
+        _tell_off(say, switched, store)
     return Exit.OK
+
+
+def _refuse_strays(command: str, node: ObservedNode, bpffs: Path) -> None:
+    """A program with a name of ours that is pinned elsewhere drops on: nobody may be told that nothing does."""
+    found = [f"{each.name} runs {each.attached.name}" for each in node.interfaces if each.attached and is_stray(each)]
+    if found:
+        text = f"{', '.join(found)}, which is pinned in another BPF filesystem than {bpffs}: say which one with --bpffs"
+        raise CommandError(Exit.REFUSED, command, text)
+
+
+def is_stray(interface: ObservedInterface) -> bool:
+    """Whether a program that we once made runs there without a pin that we see."""
+    attached = interface.attached
+    return attached is not None and interface.pinned is None and OUR_NAME.fullmatch(attached.name) is not None
 
 
 def purge(root: Path, store: Store) -> tuple[str, ...]:
