@@ -19,6 +19,7 @@ NO_NAMESPACE = "a namespace's name is at most 63 lower case alphanumeric charact
 UNBOUNDED = 2**31
 MAX_ANNOTATION_BYTES = 256 * 1024
 
+# Laws without CEL: the API server holds metadata by itself.
 _TEXT = Text(description="")
 _NAMESPACE = Text(
     description="",
