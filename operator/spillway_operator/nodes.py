@@ -26,7 +26,10 @@ ABANDONED_AFTER_S = 30.0  # an agent that is being created would have a pod by t
 
 
 class NodeWork:
-    """answered: takes in what the API server answers to a write. again: asks for another run of a node, after seconds."""
+    """answered: takes in what the API server answers to a write. again: asks for another run of a node, after seconds.
+
+    crowded: told of a filter that a node has no room for any more, or has again.
+    """
 
     def __init__(
         self,
@@ -37,9 +40,11 @@ class NodeWork:
         *,
         answered: Callable[[Kind, Raw], None],
         again: Callable[[str, float], None],
+        crowded: Callable[[str], None],
     ) -> None:
         self._api, self._world, self._turns, self._pods = api, world, turns, pods
-        self._answered, self._again = answered, again
+        self._answered, self._again, self._crowded = answered, again, crowded
+        self._over_limit: dict[str, tuple[str, ...]] = {}
         self._idle_since: dict[str, float] = {}
         self._unheard_since: dict[str, float] = {}
 
@@ -48,6 +53,7 @@ class NodeWork:
         if not self._world.may_plan:
             return
         node, dataplane = self._world.nodes.get(name), self._world.dataplanes.get(name)
+        self._note_over_limit(name, self._world.resolved(node).over_limit if node is not None else ())
         if node is None:
             self._idle_since.pop(name, None)
             self._unheard_since.pop(name, None)
@@ -57,6 +63,14 @@ class NodeWork:
         else:
             abandoned = dataplane is not None and await self._is_abandoned(node, dataplane)
             await self._follow(node, dataplane, self._plan(node, dataplane, abandoned=abandoned))
+
+    def _note_over_limit(self, node: str, over_limit: tuple[str, ...]) -> None:
+        """It is other filters that fill a node up, so that no event of the filter itself tells."""
+        before = self._over_limit.pop(node, ())
+        if over_limit:
+            self._over_limit[node] = over_limit
+        for name in set(before) ^ set(over_limit):
+            self._crowded(name)
 
     async def _is_abandoned(self, node: NodeSight, dataplane: DataplaneSight) -> bool:
         """Whether nobody has ever reported from there, nobody wants it, and no agent is there that could confirm anything.

@@ -69,7 +69,7 @@ class Reconciler:
         herald = Herald(api, self._place.instance)
         pods = DataplanePods(api, self._place.namespace, self._place.daemonset)
         configs = config_maps(self._place.namespace)
-        nodes = NodeWork(api, world, turns, pods, answered=answered, again=bells.ring_node)
+        nodes = NodeWork(api, world, turns, pods, answered=answered, again=bells.ring_node, crowded=bells.filter.ring)
         filters = FilterWork(api, world, turns, herald, answered=answered, unheard=bells.ring_pods)
         words = Herald(api, self._place.instance)  # of its own: what streams have to say takes nothing from filters
         streams = StreamWork(api, world, words, answered=answered, ring=bells.ring_stream, again=bells.ring_claim)

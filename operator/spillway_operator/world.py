@@ -162,17 +162,28 @@ class World:
         """All filters, as planning sees them."""
         if self._candidates is None:
             known = (Candidate(each.name, each.uid, each.subject, self.order_of(each)) for each in self.filters)
-            self._candidates = (*known, *self._ghosts())
+            ghosts = self._ghosts()
+            names_kept = {each.name for each in ghosts}
+            self._candidates = (*(each for each in known if each.name not in names_kept), *ghosts)
             present = {each.uid for each in self.filters}
             self._published = {uid: order for uid, order in self._published.items() if uid in present}
         return self._candidates
 
     def _ghosts(self) -> tuple[Candidate, ...]:
-        """Filters that only orders still name, older than their own CRD: that was made anew, and nobody deleted them."""
-        names_there = {each.name for each in self.filters}
+        """Filters that only orders still name, and that stay there for now.
+
+        Some are older than their own CRD: that was made anew, and nobody deleted them. Of others there is a namesake, made in
+        their place, whose revision is not stored yet: between the two no packet is to come through.
+        """
+        there, uids = {each.name for each in self.filters}, {each.uid for each in self.filters}
+        awaited = {each.name for each in self.filters if each.order is not None and self.order_of(each) is None}
         orders = (each.order.filters for each in self.dataplanes if each.order is not None)
-        found = {each.uid: each.name for filters in orders for each in filters if each.created < self.held_before}
-        return tuple(Candidate(name, uid) for uid, name in sorted(found.items()) if name not in names_there)
+        gone = {each.uid: each for filters in orders for each in filters if each.uid not in uids}
+        kept = {uid: each.name for uid, each in gone.items() if each.name in awaited or self._is_held(each, there)}
+        return tuple(Candidate(name, uid) for uid, name in sorted(kept.items()))
+
+    def _is_held(self, order: FilterOrder, there: set[str]) -> bool:
+        return order.created < self.held_before and order.name not in there
 
     def resolved(self, node: NodeSight) -> Resolved:
         """What the filters mean for one node."""

@@ -253,6 +253,49 @@ def test_a_crd_made_anew_leaves_time_to_apply_its_filters_again(api, monkeypatch
     settled(api, script)
 
 
+def test_a_filter_made_in_the_place_of_another_leaves_no_gap(api, monkeypatch):
+    """Deleted and made anew under its name: nodes keep the first until they can fetch the second."""
+
+    async def refuse(kind, body):
+        raise ApiFailure(method="POST", path="", status=503, body=b"")
+
+    async def script(reconciler):
+        before, create = order(api, "n0")["filters"], api.create
+        monkeypatch.setattr(api, "create", refuse)
+        tell(reconciler, FILTERS, "DELETED", gone(api, FILTERS, "f"))
+        head = {"apiVersion": names.API_VERSION, "kind": "FloodFilter"}
+        made = api.put(FILTERS, "f", **head, spec={"nodeSelector": {}, "rules": [{**RULES[0], "name": "other"}]})
+        tell(reconciler, FILTERS, "ADDED", made)
+        for _ in range(5):
+            reconciler.bells.ring_nodes()
+            await asyncio.sleep(1)
+            assert order(api, "n0")["filters"] == before
+        monkeypatch.setattr(api, "create", create)
+        await asyncio.sleep(10)
+        assert [each["uid"] for each in order(api, "n0")["filters"]] == [made["metadata"]["uid"]]
+
+    settled(api, script)
+
+
+def test_every_filter_without_room_says_so(api):
+    """The others fill the node up, and no event of the one that finds no room tells of it; nor of room that it finds later."""
+
+    def told(api):
+        filters = [raw for (plural, _), raw in api.objects.items() if plural == FILTERS.plural]
+        return sum("no more" in str(raw.get("status", {}).get("failures")) for raw in filters)
+
+    async def script(reconciler):
+        for number in range(30):
+            tell(reconciler, FILTERS, "ADDED", add_filter(api, f"g{number:02}"))
+        await asyncio.sleep(5)
+        assert told(api) == 31 - names.MAX_FILTERS_PER_NODE
+        tell(reconciler, FILTERS, "DELETED", gone(api, FILTERS, order(api, "n0")["filters"][0]["name"]))
+        await asyncio.sleep(5)
+        assert told(api) == 30 - names.MAX_FILTERS_PER_NODE
+
+    settled(api, script)
+
+
 def test_what_vanished_unseen_is_noticed_after_a_new_listing(api):
     """kopf lists anew after 410 Gone and tells what is there, never what is not; the audit finds that out."""
 
