@@ -13,6 +13,7 @@ from spillway_operator.config import Config, decode_config
 from tests.e2e.chart import CHART, GRANTS, NAMESPACE, Json, Refused, agent, agent_container, config, helm, only, pods, render
 
 FIVE = {"BPF", "NET_ADMIN", "NET_RAW", "PERFMON", "IPC_LOCK"}
+MANY = "{" + ",".join(map(str, range(1024))) + "}"
 DIGEST = "sha256:" + "a" * 64
 TERM = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
 VALUES = {
@@ -322,6 +323,13 @@ REFUSED = {
     "no namespace": ("streams.grants[0].namespaces={}", "/streams/grants/0", "namespaces"),
     "queue below zero": ("streams.grants[0].queues={-1}", "/streams/grants/0/queues/0", "want 0"),
     "kubelet's directory": ("kubeletDir=var/lib/kubelet", "/kubeletDir", "var/lib/kubelet"),
+    "more queues than a class names": (
+        f"streams.grants[0].interface=eth1,streams.grants[0].namespaces={{studio}},streams.grants[0].queues={MANY},"
+        f"streams.grants[1].interface=eth2,streams.grants[1].namespaces={{studio}},streams.grants[1].queues={MANY},"
+        f"streams.grants[2].interface=eth3,streams.grants[2].namespaces={{studio}},streams.grants[2].queues={MANY}",
+        "streams.grants",
+        "more queues for namespace studio",
+    ),
     "one port for two": (",".join((*GRANTS, "metrics.port=9466")), "streams.metricsPort", "the same as metrics.port"),
     "a section taken away": ("failsafe=null", "", "missing property 'failsafe'"),
     "a profile taken away": ("dataplane.seccompProfile=null", "/dataplane", "missing property 'seccompProfile'"),
