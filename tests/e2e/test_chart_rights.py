@@ -7,22 +7,23 @@ import pytest
 from spillway_crds.names import NODE_LABEL, PEERS_CONFIGMAP, SWITCH_CONFIGMAP
 from tests.e2e.chart import GRANTS, NAMESPACE, Json, only, render, rights
 
-READ = ("get", "list", "watch")
+FOLLOW = ("list", "watch")
+READ = ("get", *FOLLOW)
 AGENT = {
-    ("*", "spillway.dev", "nodedataplanes", "*"): READ,
+    ("*", "spillway.dev", "nodedataplanes", "*"): FOLLOW,
     ("*", "spillway.dev", "nodedataplanes/status", "*"): ("patch",),
     (NAMESPACE, "apps", "controllerrevisions", "*"): ("get",),
-    (NAMESPACE, "", "configmaps", "*"): READ,
+    (NAMESPACE, "", "configmaps", "*"): FOLLOW,
 }
 OPERATOR = {
     ("*", "spillway.dev", "floodfilters", "*"): READ,
     ("*", "spillway.dev", "floodfilters/status", "*"): ("patch",),
-    ("*", "spillway.dev", "bypassstreams", "*"): READ,
+    ("*", "spillway.dev", "bypassstreams", "*"): FOLLOW,
     ("*", "spillway.dev", "bypassstreams/status", "*"): ("patch",),
     ("*", "resource.k8s.io", "resourceclaims", "*"): ("list", "watch"),
     ("*", "resource.k8s.io", "resourceslices", "*"): ("list", "watch"),
     ("*", "events.k8s.io", "events", "*"): ("create",),
-    ("*", "spillway.dev", "nodedataplanes", "*"): (*READ, "create", "patch", "delete"),
+    ("*", "spillway.dev", "nodedataplanes", "*"): (*FOLLOW, "create", "patch", "delete"),
     ("*", "", "nodes", "*"): (*READ, "patch"),
     ("*", "apiextensions.k8s.io", "customresourcedefinitions", "bypassstreams.spillway.dev"): ("get",),
     ("*", "apiextensions.k8s.io", "customresourcedefinitions", "floodfilters.spillway.dev"): ("get",),
