@@ -111,6 +111,19 @@ def test_crds_deleted_first_keep_programs(enforcing: Product, cluster: Cluster, 
     assert passes(cluster)
 
 
+def test_a_namespace_deleted_first_keeps_programs(enforcing: Product, cluster: Cluster, installed_again: None) -> None:
+    """With it go the release's record, the operator and the agents, and no program; the next release adopts what is there."""
+    product = enforcing
+    link = product.node_dataplane("node1")["status"]["interfaces"][0]["linkId"]
+    product.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+    assert drops(cluster)
+    product.install()
+    product.wait_pods_ready()
+    product.wait_ready("edge", 60)
+    assert product.node_dataplane("node1")["status"]["interfaces"][0]["linkId"] == link
+    assert drops(cluster)
+
+
 def purge(product: Product, cluster: Cluster) -> None:
     """Apply the one manifest that cleans every node, wait until it has, take it away."""
     text = Path("docs/purge.yaml").read_text().replace("registry.local/spillway-dataplane:dev", cluster.images.dataplane)
