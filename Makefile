@@ -33,7 +33,7 @@ kernel: setup ## The real verifier and veth pairs in network namespaces (root)
 	$(PYTEST) tests/kernel -q -m 'not long' $(SPREAD)
 
 e2e: setup ## A real API server, kubelets, Helm and floods (root)
-	$(PYTEST) tests/e2e -q -m 'not long'
+	$(PYTEST) tests/e2e -q -m 'not long' --durations=15
 
 long: setup ## Only the tests marked long
 	$(PYTEST) tests -q -m long
