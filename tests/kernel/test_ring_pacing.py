@@ -100,6 +100,32 @@ def test_a_time_far_ahead_is_waited_for(node: RingNode) -> None:
         assert tai_ns() >= at
 
 
+class Enough(Exception):
+    """A signal that somebody sent."""
+
+
+def test_a_wait_that_was_given_up_delays_nobody(node: RingNode) -> None:
+    """Of a send that was to leave in hours, and did not, nothing is caught up with."""
+
+    def stop(*_: object) -> None:
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with connect(node.path, timeout_s=5) as ring:
+            ring.reserve(2)
+            ring.send(1, size=10)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Enough):
+                ring.send(1, size=10, at_tai_ns=tai_ns() + 20 * 3600 * 10**9)
+            signal.setitimer(signal.ITIMER_REAL, 5)
+            ring.send(1, size=10, at_tai_ns=tai_ns() + 10_000_000)
+            assert ring.stats.packets == 2
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 SLEEPER = """
 import sys
 from spillway_stream import connect, tai_ns

@@ -123,7 +123,10 @@ int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns) {
   *due_ns = (uint64_t)(pacer->due >> 32);
   uint64_t till_ns = may_go(ring);
   if (till_ns < *due_ns) till_ns = *due_ns;
-  if (sleep_towards(ring, till_ns, now_ns) != 0) return -1;
+  if (sleep_towards(ring, till_ns, now_ns) != 0) {
+    pacer->free_ns = pacer->last_ns; /* what did not go takes no time */
+    return -1;
+  }
   while (*now_ns < till_ns) *now_ns = look(ring);
   pacer->last_ns = *now_ns;
   return ask_to_stop(ring, *now_ns) ? -1 : 0;
