@@ -213,11 +213,14 @@ static void run_ring(const char *path, double seconds, double pps) {
   struct spw_ring *ring;
   uint64_t counters[SPW_COUNTERS], end;
   uint32_t first, sent, block = batch_size < 64 ? 64 : batch_size;
+  struct spw_facts facts;
   if (spw_open(&options, &ring, &error)) goto failed;
+  spw_facts(ring, &facts);
   end = now_ns() + (uint64_t)(seconds * 1e9);
   while (now_ns() < end) {
     if (spw_reserve(ring, block, 1000000000ll, &first, &error)) goto failed;
-    for (uint32_t i = 0; i < block; i++) number_packet(spw_frame(ring, first + i) + 42);
+    uint8_t *payload = spw_frame(ring, first) + facts.header_bytes; /* the next one's is a frame further on */
+    for (uint32_t i = 0; i < block; i++, payload += facts.frame_bytes) number_packet(payload);
     if (spw_send(ring, block, &how, &sent, &error)) goto failed;
   }
   spw_stats(ring, counters, found.jitter);

@@ -165,6 +165,16 @@ void spw_free(struct spw_ring *ring);
 int spw_start_keeper(struct spw_ring *ring, struct spw_error *error);
 void spw_stop_keeper(struct spw_ring *ring);
 
+/* Whether a header changes with its packet's length only, not with its number or its payload. */
+static inline bool spw_header_is_plain(const struct spw_ring *ring) {
+  return ring->header.family == 4 && !ring->header.counted && !ring->udp_checksum;
+}
+
+/* Whether the plain header in a frame is right already for so much payload. */
+static inline bool spw_header_stands(const struct spw_ring *ring, uint32_t index, uint32_t payload) {
+  return ring->written[index] == payload && ring->versions[index] == ring->header.version;
+}
+
 static inline void spw_count(struct spw_ring *ring, enum spw_counter counter, uint64_t more) {
   atomic_store_explicit(&ring->counters[counter],
                         atomic_load_explicit(&ring->counters[counter], memory_order_relaxed) + more, memory_order_relaxed);

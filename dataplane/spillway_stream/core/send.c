@@ -65,11 +65,12 @@ static int prepare_raw(struct spw_ring *ring, struct batch *batch, const struct 
 
 static int prepare_packets(struct spw_ring *ring, struct batch *batch, const struct spw_send_how *how, struct spw_error *error) {
   uint32_t limit = spw_payload_limit(ring);
+  bool plain = spw_header_is_plain(ring); /* asked here: a call for each packet that needs nothing costs 1 % of it */
   for (uint32_t i = 0; i < batch->count; i++) {
     uint32_t index = ring->head + i, size = how->size ? how->size : ring->lengths[index];
     if (size > limit) return too_long(error, index, size, limit);
     if (ring->rtp.use) spw_write_rtp(ring, index, how->timestamp, how->marker && batch->last && i + 1 == batch->count);
-    spw_write_header(ring, index, size);
+    if (!plain || !spw_header_stands(ring, index, size)) spw_write_header(ring, index, size);
     describe(ring, batch, index, ring->header.bytes + size);
   }
   batch->bits = (batch->bytes - (uint64_t)ring->header.ip_at * batch->count) * 8;
