@@ -1,4 +1,7 @@
-"""Row tx-video: how much of 2160p50, 4:2:2 with 10 bit, the video source sends on one core into a veth."""
+"""Row tx-video: how much video, 4:2:2 with 10 bit, the source sends on one core into a veth.
+
+2160p50 needs 725,450 packets a second. A source sends no more than it is asked for, so it is asked for twice that.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from tests.bench.rows import Row, side_by_side
 from tests.bench.tx import BATCH, CPU, SECONDS, Lab, bench_lab, rate_of, ratio
 
 UHD = PictureFormat(3840, 2160, pixel_group("YCbCr-4:2:2", 10))
-RATE = Fraction(50)
-NEEDED_KPPS = 14_509 * RATE / 1000
+RATE = Fraction(100)
+ASKED_KPPS = float(14_509 * RATE / 1000)
+NEEDED_KPPS = ASKED_KPPS / 2
 RUN_S = 2.0
 CLIP_FRAMES = 4
-GOAL_BARE = 0.6
+GOAL_BARE, GOAL_ALL = 0.6, 0.97
 
 
 def tx_video() -> Row:
@@ -39,12 +43,13 @@ def tx_video() -> Row:
     share = ratio(found["file"], found["bare"])
     return Row(
         id="tx-video",
-        what=f"packets of video a second from a file, one core, {int(NEEDED_KPPS)} asked for (2160p50, 4:2:2, 10 bit)",
+        what=f"packets of video a second from a file, 4:2:2, 10 bit, one core: 2160p50 needs {NEEDED_KPPS:.0f}, "
+        f"2160p100 is asked for, {ASKED_KPPS:.0f}",
         unit="kpps",
         ours=found["file"],
-        peers={"from a pattern": found["pattern"], f"bare AF_XDP, {BATCH} a call, nothing written": found["bare"]},
-        goal=f">= {GOAL_BARE} x bare ({share:.3f})",
-        met=share >= GOAL_BARE,
+        peers={"from a pattern": found["pattern"], f"bare AF_XDP, {BATCH} a call, numbers written only": found["bare"]},
+        goal=f">= {GOAL_BARE} x bare ({share:.3f}), or {GOAL_ALL} of what is asked for",
+        met=share >= GOAL_BARE or found["file"].median >= GOAL_ALL * ASKED_KPPS,
     )
 
 
