@@ -42,13 +42,21 @@ class ProgramPreview:
 
 def preview(filters: tuple[FloodFilter, ...], *, compile_under: Path | None = None) -> tuple[ProgramPreview, ...]:
     """Generate each program. compile_under: a bpffs; also compile each and have the verifier look at it, without attaching."""
-    return tuple(_preview(pattern, at_pattern(filters, pattern), compile_under) for pattern in patterns_of(filters))
+    made: dict[tuple[int, ...], ProgramPreview] = {}  # interfaces that have the same filters have the same program
+    found = []
+    for pattern in patterns_of(filters):
+        here = at_pattern(filters, pattern)
+        key = tuple(map(id, here))
+        if key not in made:
+            made[key] = _preview(here, compile_under)
+        found.append(replace(made[key], interface=pattern or DEFAULT_ROUTES))
+    return tuple(found)
 
 
-def _preview(pattern: str, filters: tuple[FloodFilter, ...], compile_under: Path | None) -> ProgramPreview:
+def _preview(filters: tuple[FloodFilter, ...], compile_under: Path | None) -> ProgramPreview:
     spec = program_spec(filters)
     made = ProgramPreview(
-        interface=pattern or DEFAULT_ROUTES,
+        interface="",
         filters=tuple(each.name for each in filters),
         rules=sum(len(each.spec.content.rules) for each in filters),
         queue_ids=_queues(filters),
