@@ -19,8 +19,12 @@ SPAN_NS = BATCH * 1_000_000_000 // RATE
 STUB = """
 #include <stdlib.h>
 #include "core.h"
-uint64_t stub_now = 1000000000, stub_looks;
-uint64_t spw_now_ns(void) { return stub_looks++, stub_now += 25; }
+uint64_t stub_now = 1000000000, stub_looks, stub_away_at;
+int stub_clock(clockid_t clock, struct timespec *now) {
+  (void)clock;
+  stub_looks++, stub_now += stub_looks == stub_away_at ? 250000 : 25;
+  return *now = (struct timespec){(time_t)(stub_now / SECOND_NS), (long)(stub_now % SECOND_NS)}, 0;
+}
 uint64_t spw_tai_ns(void) { return stub_now; }
 uint64_t spw_monotonic_of(uint64_t at_tai_ns) { return at_tai_ns; }
 int stub_sleep(clockid_t clock, int flags, const struct timespec *till, struct timespec *rest) {
@@ -56,7 +60,8 @@ uint64_t stub_jitter(struct spw_ring *ring, uint32_t which) { return ring->jitte
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> ct.CDLL:
     home = tmp_path_factory.mktemp("pacer")
     (home / "stub.c").write_text(STUB)
-    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-Dclock_nanosleep=stub_sleep", f"-I{CORE}"]
+    stubs = ["-Dclock_nanosleep=stub_sleep", "-Dclock_gettime=stub_clock"]
+    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", *stubs, f"-I{CORE}"]
     sources = [str(home / "stub.c"), str(CORE / "pacer.c")]
     subprocess.run(["gcc", *flags, *sources, "-o", str(home / "pacer.so")], check=True)
     made = ct.CDLL(str(home / "pacer.so"))
@@ -68,10 +73,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ct.CDLL:
 
 
 class Paced:
-    """A ring's schedule of RATE in batches of BATCH."""
+    """A ring's schedule in batches of BATCH."""
 
-    def __init__(self, compiled: ct.CDLL) -> None:
-        self._c, self._ring = compiled, compiled.stub_ring(RATE)
+    def __init__(self, compiled: ct.CDLL, rate: int = RATE) -> None:
+        self._c, self._ring = compiled, compiled.stub_ring(rate)
 
     def send(self, batches: int, *, away_ns: int = 0, cost_ns: int = 5 * MICROSECOND) -> list[int]:
         """When each was handed over; away_ns passes before the first."""
@@ -163,3 +168,14 @@ def test_a_kick_that_the_core_left_is_a_hole(paced: Paced) -> None:
     assert paced.count("holes") == 1
     assert paced.count("late") > 0
     assert paced.count("late_outside_holes") == 0
+
+
+def test_a_hole_in_the_spin_is_logged_and_waited_out(compiled: ct.CDLL) -> None:
+    """The core is away in the midst of it: the batch goes as soon as it is back."""
+    slow = Paced(compiled, rate=10_000)
+    slow.send(2)
+    ct.c_uint64.in_dll(compiled, "stub_away_at").value = slow.looks() + 50
+    slow.send(2)
+    assert slow.count("holes") == 1
+    assert slow.count("longest_hole_ns") == pytest.approx(250 * MICROSECOND, rel=0.01)
+    assert (slow.count("late"), sum(slow.jitter().values())) == (0, 4 * BATCH)

@@ -7,15 +7,11 @@
 
 #include "core.h"
 
-static uint64_t read_ns(clockid_t clock) {
+uint64_t spw_tai_ns(void) {
   struct timespec now;
-  clock_gettime(clock, &now);
+  clock_gettime(CLOCK_TAI, &now);
   return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
-
-uint64_t spw_now_ns(void) { return read_ns(CLOCK_MONOTONIC); }
-
-uint64_t spw_tai_ns(void) { return read_ns(CLOCK_TAI); }
 
 /* What CLOCK_MONOTONIC will show at that time, by the offset of now. The two are read within 2 us of each other, if the core
  * stays that long in five tries. */

@@ -97,7 +97,6 @@ int spw_fail(struct spw_error *error, enum spw_code code, int sys_errno, const c
     __attribute__((format(printf, 4, 5)));
 
 /* clocks.c */
-uint64_t spw_now_ns(void); /* CLOCK_MONOTONIC */
 uint64_t spw_steal_ns(void);
 
 /* handshake.c */
@@ -173,6 +172,13 @@ static inline bool spw_header_is_plain(const struct spw_ring *ring) {
 /* Whether the plain header in a frame is right already for so much payload. */
 static inline bool spw_header_stands(const struct spw_ring *ring, uint32_t index, uint32_t payload) {
   return ring->written[index] == payload && ring->versions[index] == ring->header.version;
+}
+
+/* CLOCK_MONOTONIC */
+static inline uint64_t spw_now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
 static inline void spw_count(struct spw_ring *ring, enum spw_counter counter, uint64_t more) {

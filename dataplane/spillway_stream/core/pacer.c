@@ -98,6 +98,18 @@ static int sleep_towards(struct spw_ring *ring, uint64_t due_ns, uint64_t *now_n
   return 0;
 }
 
+/* The end of a wait. How late batches are is how long one round of this takes, so it holds the clock and little else. */
+static uint64_t spin_to(struct spw_ring *ring, uint64_t till_ns) {
+  uint64_t now_ns, last_ns = ring->pacer.seen_ns;
+  do {
+    while ((now_ns = spw_now_ns()) < till_ns && now_ns - last_ns <= HOLE_NS) last_ns = now_ns;
+    ring->pacer.seen_ns = now_ns;
+    if (now_ns - last_ns > HOLE_NS) log_hole(ring, now_ns - last_ns, false);
+    last_ns = now_ns;
+  } while (now_ns < till_ns);
+  return now_ns;
+}
+
 /* When the next batch may go, if it is late. What went is through at CATCH_UP times its pace at free_ns; a batch of the stream's
  * own size waits for that, smaller ones may go together up to that size. */
 static uint64_t may_go(struct spw_ring *ring) {
@@ -127,7 +139,7 @@ int spw_wait_due(struct spw_ring *ring, uint64_t *due_ns, uint64_t *now_ns) {
     pacer->free_ns = pacer->last_ns; /* what did not go takes no time */
     return -1;
   }
-  while (*now_ns < till_ns) *now_ns = look(ring);
+  if (*now_ns < till_ns) *now_ns = spin_to(ring, till_ns);
   pacer->last_ns = *now_ns;
   return ask_to_stop(ring, *now_ns) ? -1 : 0;
 }
