@@ -51,6 +51,7 @@ uint64_t stub_batch(struct spw_ring *ring, uint32_t packets, uint64_t away_ns, u
   spw_advance(ring, packets, 0);
   return handed_ns;
 }
+void stub_begin(struct spw_ring *ring) { spw_begin(ring, &(struct spw_send_how){.size = 1}); }
 uint64_t stub_counter(struct spw_ring *ring, uint32_t which) { return ring->counters[which]; }
 uint64_t stub_jitter(struct spw_ring *ring, uint32_t which) { return ring->jitter[which]; }
 """
@@ -67,6 +68,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ct.CDLL:
     made = ct.CDLL(str(home / "pacer.so"))
     made.stub_ring.argtypes, made.stub_ring.restype = [ct.c_uint64], ct.c_void_p
     made.stub_batch.argtypes, made.stub_batch.restype = [ct.c_void_p, ct.c_uint32, ct.c_uint64, ct.c_uint64], ct.c_uint64
+    made.stub_begin.argtypes, made.stub_begin.restype = [ct.c_void_p], None
     for look in (made.stub_counter, made.stub_jitter):
         look.argtypes, look.restype = [ct.c_void_p, ct.c_uint32], ct.c_uint64
     return made
@@ -81,6 +83,9 @@ class Paced:
     def send(self, batches: int, *, away_ns: int = 0, cost_ns: int = 5 * MICROSECOND) -> list[int]:
         """When each was handed over; away_ns passes before the first."""
         return [self._c.stub_batch(self._ring, BATCH, 0 if number else away_ns, cost_ns) for number in range(batches)]
+
+    def begin(self) -> None:
+        self._c.stub_begin(self._ring)
 
     def count(self, name: str) -> int:
         return int(self._c.stub_counter(self._ring, REPORT_COUNTERS.index(name)))
@@ -115,6 +120,14 @@ def test_a_late_batch_looks_at_the_clock_as_often_as_the_plainest_loop(paced: Pa
     before = paced.looks()
     paced.send(5, cost_ns=8 * MICROSECOND)
     assert paced.looks() - before == 2 * 5
+
+
+def test_without_a_schedule_nobody_looks_at_the_clock(compiled: ct.CDLL) -> None:
+    free = Paced(compiled, rate=0)
+    before = free.looks()
+    free.begin()
+    free.send(10)
+    assert (free.looks(), free.jitter()) == (before, {})
 
 
 def test_a_hole_explains_what_it_made_late(paced: Paced) -> None:

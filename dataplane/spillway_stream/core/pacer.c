@@ -45,8 +45,9 @@ static void order(struct pacer *pacer, uint64_t at_ns, uint64_t now_ns) {
 /* A send begins. A time in TAI counts by the offset that the clocks have now. */
 void spw_begin(struct spw_ring *ring, const struct spw_send_how *how) {
   struct pacer *pacer = &ring->pacer;
-  uint64_t now_ns = spw_now_ns();
   pacer->ordered = how->at_tai_ns || how->at_monotonic_ns;
+  if (!paced(pacer)) return;
+  uint64_t now_ns = spw_now_ns();
   pacer->asked_ns = pacer->seen_ns = now_ns;
   if (pacer->ordered) {
     order(pacer, how->at_tai_ns ? spw_monotonic_of(how->at_tai_ns) : how->at_monotonic_ns, now_ns);
@@ -54,7 +55,7 @@ void spw_begin(struct spw_ring *ring, const struct spw_send_how *how) {
     pacer->due = q32(now_ns);
   }
   pacer->started = true;
-  if (paced(pacer) && !pacer->slack_set) pacer->slack_set = prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0) == 0;
+  if (!pacer->slack_set) pacer->slack_set = prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0) == 0;
 }
 
 static void log_hole(struct spw_ring *ring, uint64_t length_ns, bool in_kick) {
