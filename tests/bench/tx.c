@@ -30,6 +30,7 @@
 #define FRAME_ROOM 2048
 #define HOLE_NS 200000ull
 #define LATE_NS 1000000ull
+#define EXPLAINS 10 /* as pacer.c has it */
 #define BUCKETS SPW_JITTER_BUCKETS
 #define MAX_TX_SKB_BUDGET 9
 
@@ -37,7 +38,7 @@ static struct {
   uint64_t packets, calls, late, late_outside, holes, jitter[BUCKETS];
 } found;
 static uint32_t batch_size, sequence;
-static bool in_hole;
+static uint64_t explained_ns; /* until then holes explain what is late */
 
 static void die(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -163,22 +164,23 @@ static uint32_t send_udp(void) {
 
 /* ---- one pacer for those two --------------------------------------------------------------------------------------------- */
 
-static void count_late(uint64_t late_ns, uint32_t packets) {
+static void count_late(uint64_t late_ns, uint64_t now, uint32_t packets) {
   uint32_t top = late_ns < 8 ? 0 : 63 - (uint32_t)__builtin_clzll(late_ns);
   uint32_t bucket = late_ns < 8 ? (uint32_t)late_ns : 8 + (top - 3) * 8 + (uint32_t)(late_ns >> (top - 3) & 7);
   found.jitter[bucket < BUCKETS ? bucket : BUCKETS - 1] += packets;
   if (late_ns > LATE_NS) {
     found.late += packets;
-    if (!in_hole) found.late_outside += packets;
+    if (now > explained_ns) found.late_outside += packets;
   } else if (late_ns < HOLE_NS) {
-    in_hole = false;
+    explained_ns = 0;
   }
 }
 
-static void note_hole(uint64_t length_ns, uint64_t usual_ns) {
+static void note_hole(uint64_t length_ns, uint64_t usual_ns, uint64_t now) {
   if (length_ns <= usual_ns + HOLE_NS) return;
   found.holes++;
-  in_hole = true;
+  if (explained_ns < now) explained_ns = now;
+  explained_ns += EXPLAINS * length_ns;
 }
 
 static void run_peer(uint32_t (*send_batch)(void), double seconds, double pps) {
@@ -187,13 +189,13 @@ static void run_peer(uint32_t (*send_batch)(void), double seconds, double pps) {
   for (uint64_t number = 0; now < end; number++) {
     uint64_t due = begin + (uint64_t)((double)number * step_ns);
     for (last = now_ns(), now = last; pps > 0 && now < due; now = now_ns()) {
-      note_hole(now - last, 0);
+      note_hole(now - last, 0, now);
       last = now;
     }
-    if (pps > 0) note_hole(now - last, 0), count_late(now - due, batch_size);
+    if (pps > 0) note_hole(now - last, 0, now), count_late(now - due, now, batch_size);
     found.packets += send_batch();
     uint64_t took = now_ns() - now;
-    if (pps > 0 && usual) note_hole(took, usual);
+    if (pps > 0 && usual) note_hole(took, usual, now + took);
     usual = usual ? (usual * 15 + took) / 16 : took;
   }
 }
