@@ -60,13 +60,14 @@ class Sent:
 def tx_c() -> Row:
     found = rates("ring", "bare", "sendmmsg")
     bare, udp = ratio(found["ring"], found["bare"]), ratio(found["ring"], found["sendmmsg"])
+    most = ratio(found["bare"], found["sendmmsg"])
     return Row(
         id="tx-c",
         what=f"packets of 1,400 bytes a second through the ring library in C, one core, all {BATCH} a call",
         unit="kpps",
         ours=found["ring"],
         peers={"bare AF_XDP": found["bare"], "sendmmsg": found["sendmmsg"]},
-        goal=f">= {GOAL_BARE} x bare ({bare:.3f}), >= {GOAL_SENDMMSG} x sendmmsg ({udp:.2f})",
+        goal=f">= {GOAL_BARE} x bare ({bare:.3f}), >= {GOAL_SENDMMSG} x sendmmsg ({udp:.2f}, bare {most:.2f})",
         met=bare >= GOAL_BARE and udp >= GOAL_SENDMMSG,
     )
 
