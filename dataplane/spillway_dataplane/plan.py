@@ -18,7 +18,7 @@ from spillway_dataplane.filter.program import Switches
 from spillway_dataplane.findings import Finding, Reason
 from spillway_dataplane.observed import ObservedInterface, PinnedLink
 from spillway_dataplane.records import InterfaceRecord
-from spillway_dataplane.switches import padded, switches_for, words_gone
+from spillway_dataplane.switches import padded, succeeded, switches_for, words_gone
 from spillway_dataplane.view import Plan, View, attempt_of, wish_hash
 
 Step = Action | Finding
@@ -99,7 +99,7 @@ def _data(seen: ObservedInterface, draft: Draft, view: View) -> Iterator[Step]:
     if current is None:
         return  # no maps yet: the attach brings its switches along
     running = view.records.members(seen.pinned.digest) if seen.pinned is not None else ()
-    gone = words_gone(view.records.slots, running, _ordered(draft, view))
+    gone = words_gone(view.records.slots, running, _ordered(draft, view) | succeeded(running, view.order.filters))
     wanted = switches_for(draft, running, current, gone, enforcement=view.enforcement)
     if wanted != padded(current):
         yield WriteSwitches(seen.name, wanted)

@@ -55,6 +55,15 @@ def words_gone(table: SlotTable, running: tuple[MemberRecord, ...], ordered: fro
     return frozenset(slot for uid, slot in (*table.modes, *table.retired_modes) if uid in ended)
 
 
+def succeeded(running: tuple[MemberRecord, ...], ordered: tuple[FilterOrder, ...]) -> frozenset[str]:
+    """Return the uids of running filters in whose place one of the same name and rules is to drop.
+
+    Somebody deleted a filter and made it anew: until the program of the second is there, the first drops on.
+    """
+    successors = {each.revision for each in ordered if ordered_mode(each) == MODE_ENFORCE}
+    return frozenset(each.uid for each in running if each.revision in successors)
+
+
 def padded(switches: Switches | None) -> Switches:
     """Return switches with a word for every slot; without a map every word is off."""
     given = switches or Switches()

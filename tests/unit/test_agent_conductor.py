@@ -139,6 +139,17 @@ def test_deleted_filter_ends_before_the_compiler_does(node, orders):
     assert (modes[slots[keep.uid]], modes[slots[gone.uid]]) == (2, 0)
 
 
+@pytest.mark.parametrize(("mode", "first"), [(Mode.ENFORCE, 2), (Mode.MONITOR, 0)], ids=["enforcing", "monitoring"])
+def test_a_filter_made_anew_under_its_name_takes_over(node, orders, mode, first):
+    """Until its program is there the one that it succeeds drops on; a successor that is to drop nothing relieves at once."""
+    old, new = orders.filter("dns", content()), orders.filter("dns", content(), mode, uid="uid-again")
+    node.order(orders.seen(old))
+    slot = dict(node.conductor.memory.records.slots.modes)[old.uid]
+    node.kernel.refuse = lambda call, ifname: KernelError(errno=12, operation="load program") if call == "load_check" else None
+    node.order(orders.seen(new))
+    assert node.kernel.cards["eth0"].switches.modes[slot] == first
+
+
 def test_withdrawal_relieves_before_its_turn_comes(node, orders):
     node.order(orders.seen(orders.filter("dns", content())))
     status = node.order(orders.seen(state=NodeState.EMPTY, attach=Attach.HOLD))
