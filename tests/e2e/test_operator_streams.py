@@ -315,6 +315,7 @@ BREACHES: dict[str, Any] = {
     "a folder of the host": lambda pod: pod["spec"].update(volumes=[{"name": "h", "hostPath": {"path": "/"}}]),
     "before everybody's pods": lambda pod: pod["spec"].update(priorityClassName="system-node-critical"),
     "an init container": lambda pod: pod["spec"].update(initContainers=[{"name": "i", "image": "evil"}]),
+    "somebody else's claim": lambda pod: pod["spec"]["resourceClaims"][0].update(resourceClaimName="dog"),
     "nobody's": lambda pod: pod["metadata"].pop("ownerReferences"),
     "another name": lambda pod: pod["metadata"].update(name="x-source"),
 }
