@@ -75,6 +75,13 @@ def test_refused_by_name(installed: Any, constraint: cases.Constraint) -> None:
     assert constraint.reason in said, said
 
 
+def test_a_text_that_is_refused_stands_in_the_message(installed: Any) -> None:
+    """Field, value and reason, as the decoder has them: of a rule's value the API server itself names only the type."""
+    said = refusal(installed, stream_cases.flow(destinationAddress="239.10.0"))
+    assert "spec.flow.destinationAddress" in said
+    assert "'239.10.0' not an IPv4 or IPv6 address" in said
+
+
 def test_the_largest_filter_is_let_in(installed: Any) -> None:
     """The CEL rules' cost holds with every list at its limit. Server-side: kubectl's own annotation would end at 256 KiB."""
     said = installed.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=json.dumps(cases.largest()))

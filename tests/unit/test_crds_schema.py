@@ -110,6 +110,13 @@ def test_conditions_are_a_map_by_type(kind: str) -> None:
     assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
 
 
+@pytest.mark.parametrize("schema", FIELDS)
+def test_a_rule_about_a_text_says_the_text(schema: dict[str, Any]) -> None:
+    """The API server tells of it only that it is a string."""
+    if schema.get("type") == "string":
+        assert all(each.get("messageExpression") for each in schema.get("x-kubernetes-validations", []))
+
+
 def test_an_order_is_atomic() -> None:
     """Server-side apply replaces it as a whole, with whatever somebody else inserted."""
     assert root("NodeDataplane")["properties"]["spec"]["x-kubernetes-map-type"] == "atomic"

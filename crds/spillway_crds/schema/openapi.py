@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from spillway_crds.schema.fields import Dictionary, Field, Flag, Law, Many, Record, Text, Whole, WholeOr
@@ -13,7 +14,7 @@ def openapi(field: Field) -> dict[str, Any]:
     if field.default is not None:
         schema["default"] = field.default
     if field.laws:
-        schema["x-kubernetes-validations"] = [_validation(law) for law in field.laws]
+        schema["x-kubernetes-validations"] = [_validation(law, of_text=isinstance(field, Text)) for law in field.laws]
     return schema
 
 
@@ -92,10 +93,16 @@ def _record(field: Record) -> dict[str, Any]:
     return schema
 
 
-def _validation(law: Law) -> dict[str, Any]:
+def _validation(law: Law, *, of_text: bool) -> dict[str, Any]:
+    """of_text: the message names the value, of which the API server itself tells only the type.
+
+    Not of numbers: it takes their digits for endless, and such a rule for too expensive.
+    """
     validation = {"rule": law.cel, "message": law.message}
     if law.message_cel:
         validation["messageExpression"] = law.message_cel
+    elif of_text:
+        validation["messageExpression"] = f'"\'" + self + "\' " + {json.dumps(law.message)}'
     if law.field_path:
         validation["fieldPath"] = law.field_path
     return validation
