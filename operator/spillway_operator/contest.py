@@ -129,16 +129,19 @@ def settle(streams: Iterable[StreamSight], all_of: Stakes) -> dict[str, Place]:
     return {name: replace(place, device=moved.get(name, place.device)) for name, place in found.items()}
 
 
-def rivals_of_all(all_of: Stakes, namespace: str, interface: str | None, queue: int | None) -> tuple[Rival, ...]:
+def rivals_of_all(
+    all_of: Stakes, namespace: str, interface: str | None, queue: int | None, nodes: frozenset[str] | None = None
+) -> tuple[Rival, ...]:
     """Return who has the queues that a claim of a namespace could use; nobody if one of them is free, or none is offered.
 
-    interface, queue: None is any.
+    interface, queue, nodes: None is any.
     """
     contest = _Contest(_places(all_of), {device: claim for claim in all_of.claims for device in claim.devices})
     usable = [
         device
         for device, (name, number) in contest.places.items()
         if device.node != NOBODY
+        and (nodes is None or device.node in nodes)
         and interface in (None, name)
         and queue in (None, number)
         and number in granted_queues(all_of.grants, namespace, name)

@@ -6,18 +6,20 @@ Pods are not watched. Those of a namespace are listed while a claim for a queue 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from spillway_operator.apiserver import PODS, ApiServer, within
-from spillway_operator.contest import rivals_of_all
+from spillway_operator.contest import rivals_of_all, wishes_of
 from spillway_operator.events import WARNING, Note, Regarding
 from spillway_operator.herald import Herald
+from spillway_operator.pod_nodes import is_choosy, may_run
 from spillway_operator.stream_plan import CONFLICT, plan_claim, taken
 from spillway_operator.stream_sights import ClaimSight, StreamSight
 from spillway_operator.stream_wire import Raw, selectors_of
 from spillway_operator.world import World
 
+Wish = tuple[str | None, int | None]  # interface and queue; None is any
 LOOK_EVERY_S = 30.0
 QUEUE_TAKEN = "QueueTaken"
 UNSCHEDULED = {"fieldSelector": "status.phase=Pending,spec.nodeName="}
@@ -33,13 +35,37 @@ class PodTelling:
 
     async def look(self, namespace: str) -> None:
         """Tell every pod of a namespace that waits for a taken queue; as long as one may, again and again."""
-        if not self._world.knows_claims or not (waits := dict(self._waits(namespace))):
+        if not self._world.knows_claims:
+            return
+        wishes, waits = dict(self._wishes(namespace)), dict(self._waits(namespace))
+        if not wishes and not waits:
             return
         self._again(namespace, LOOK_EVERY_S)
         pods, _ = await self._api.list(within(PODS, namespace), query=UNSCHEDULED)
         for pod in pods:
-            notes = [Note(WARNING, QUEUE_TAKEN, waits[name]) for name in claims_of(pod) if name in waits]
+            found = (waits.get(name) or self._taken_there(namespace, pod, wishes.get(name, ())) for name in claims_of(pod))
+            notes = [Note(WARNING, QUEUE_TAKEN, words) for words in found if words]
             await self._herald.tell(Regarding("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["uid"], namespace), notes)
+
+    def _wishes(self, namespace: str) -> Iterator[tuple[str, tuple[Wish, ...]]]:
+        """Names of claims without a queue, and what each asks for. Of a stream's own wish nothing has to be guessed."""
+        streams = {each.name: each for each in self._world.streams}
+        for claim in self._world.claims:
+            if claim.namespace == namespace and not claim.devices:
+                stream = streams.get(claim.name)
+                known = stream is not None and stream.subject is not None and claim.owner_uid == stream.uid
+                yield claim.own_name, wishes_of(stream) if known and stream is not None else (written_wish(claim),)
+
+    def _taken_there(self, namespace: str, pod: Raw, wishes: Iterable[Wish]) -> str:
+        """Of a pod that may run on some nodes only: whoever has all queues there that it could use."""
+        labels = {each.name: each.labels for each in self._world.nodes}
+        if not (wishes and self._world.nodes.complete and is_choosy(pod)):
+            return ""
+        nodes = frozenset(name for name, found in labels.items() if may_run(pod, found))
+        for interface, queue in wishes:
+            if rivals := rivals_of_all(self._world.stakes(), namespace, interface, queue, nodes):
+                return f"{taken(_wanted(interface, queue), rivals)}; this pod may run on no other node that has one"
+        return ""
 
     def _waits(self, namespace: str) -> Iterator[tuple[str, str]]:
         """Names of claims that others keep without a queue, and the words for it. A stream's claim may not be there yet."""
@@ -55,17 +81,21 @@ class PodTelling:
         return plan.obstacle.message if plan.obstacle is not None and plan.obstacle.reason == CONFLICT else ""
 
     def _taken(self, claim: ClaimSight) -> str:
-        """Of a claim that somebody wrote by hand: its selectors are read as far as they are written the usual way."""
-        text = " ".join(selectors_of(claim.spec))
-        interface, queue = INTERFACE.search(text), QUEUE.search(text)
-        rivals = rivals_of_all(
-            self._world.stakes(),
-            claim.namespace,
-            interface.group(1) if interface else None,
-            int(queue.group(1)) if queue else None,
-        )
-        where = f" of {interface.group(1)}" if interface else ""
-        return taken(f"queue {queue.group(1)}{where}" if queue else f"a queue{where}", rivals) if rivals else ""
+        interface, queue = written_wish(claim)
+        rivals = rivals_of_all(self._world.stakes(), claim.namespace, interface, queue)
+        return taken(_wanted(interface, queue), rivals) if rivals else ""
+
+
+def written_wish(claim: ClaimSight) -> Wish:
+    """Of a claim that somebody wrote by hand: its selectors are read as far as they are written the usual way."""
+    text = " ".join(selectors_of(claim.spec))
+    interface, queue = INTERFACE.search(text), QUEUE.search(text)
+    return interface.group(1) if interface else None, int(queue.group(1)) if queue else None
+
+
+def _wanted(interface: str | None, queue: int | None) -> str:
+    where = f" of {interface}" if interface else ""
+    return f"a queue{where}" if queue is None else f"queue {queue}{where}"
 
 
 def claims_of(pod: Raw) -> tuple[str, ...]:

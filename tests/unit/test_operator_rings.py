@@ -284,6 +284,35 @@ def test_a_pod_that_waits_for_a_taken_queue_is_told_once(api):
     settled(api, script)
 
 
+def test_a_pod_that_may_run_on_one_node_is_told_who_has_the_queue_there(api):
+    """Another node has the queue free, which is of no use to it; a pod that may run there is told nothing."""
+    for name in ("n0", "n1"):
+        api.put(NODES, {"metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "host": name}}})
+    api.put(SLICES, offered("n1", 1, 2))
+
+    async def script(reconciler):
+        younger = stream("late", namespace="news", age=5)
+        api.put(STREAMS, younger)
+        tell(reconciler, STREAMS, younger)
+        allocate(api, reconciler)
+        claims = {"resourceClaims": [{"resourceClaimName": "late"}]}
+        api.put(PODS, {"metadata": {"name": "bound", "namespace": "news"}, "spec": {**claims, "nodeSelector": {"host": "n0"}}})
+        api.put(PODS, {"metadata": {"name": "free", "namespace": "news"}, "spec": {**claims, "nodeSelector": {"host": "n1"}}})
+        api.put(PODS, {"metadata": {"name": "any", "namespace": "news"}, "spec": claims})
+        await asyncio.sleep(300)
+        assert api.reason("late", "news") == "WaitingForPod"
+        told = [
+            raw for (plural, _, _), raw in api.objects.items() if plural == EVENTS.plural and raw["regarding"]["kind"] == "Pod"
+        ]
+        assert [(each["reason"], each["regarding"]["name"]) for each in told] == [("QueueTaken", "bound")]
+        assert told[0]["note"] == (
+            "queue 1 of eth1: queue 1 on n0 is held by BypassStream studio/cam (pod studio/sender);"
+            " this pod may run on no other node that has one"
+        )
+
+    settled(api, script)
+
+
 def test_the_younger_gets_its_turn_when_the_older_goes(api):
     async def script(reconciler):
         younger = stream("late", namespace="news", age=5)
