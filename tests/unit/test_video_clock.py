@@ -100,7 +100,7 @@ def test_a_ptp_clock_that_goes(tmp_path, monkeypatch):
     gone = False
     assert clocks.read().ptp is None, "not tried again at once: each try costs a system call or two"
     monkeypatch.setattr(ptp, "AGAIN_S", -1.0)
-    clocks._ptp.close()
+    clocks.close()
     assert judge("PTP", clocks.read()).code is ClockCode.PTP_CLOCK, "the card is back"
 
 

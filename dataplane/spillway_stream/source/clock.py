@@ -97,6 +97,10 @@ class Clocks:
         after_ns = time.clock_gettime_ns(CLOCK_TAI)
         return Readings((before_ns + after_ns) // 2, realtime_ns, ptp, clock_steered())
 
+    def close(self) -> None:
+        """Let the PTP clock go. Who keeps it open keeps its number: a card that is reset then comes back with another one."""
+        self._ptp.close()
+
 
 def observe(source: str) -> ClockFinding:
     """Read this machine's clocks once and judge them."""

@@ -12,7 +12,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from spillway_dataplane.dra.near import observe_ptp
 from spillway_dataplane.dra.surroundings import PtpClock, choose_ptp
 from spillway_dataplane.kernel.ethtool import ptp_index
 from spillway_stream.clocks import word_of
-from spillway_stream.source.clock import Clocks, judge
+from spillway_stream.source.clock import ClockFinding, Clocks, judge
 from spillway_stream.source.ptp import clock_id
 from tests.nic.guest.cable import Cable, set_up_card
 
@@ -39,8 +39,14 @@ def clock(cable: Cable) -> PtpClock:
     return found
 
 
+def found_at(device: Path) -> ClockFinding:
+    """What is found of one clock, which is let go again."""
+    with closing(Clocks([device])) as clocks:
+        return judge("PTP", clocks.read())
+
+
 def reason(device: Path) -> str:
-    word = word_of(judge("PTP", Clocks([device]).read()).code)
+    word = word_of(found_at(device).code)
     assert word is not None
     return word.reason
 
@@ -75,7 +81,7 @@ def test_it_is_believed_while_it_counts_tai(clock: PtpClock) -> None:
     set_clock(clock, 5 * SECOND_NS)
     assert reason(device) == "PtpNotSet"
     set_clock(clock, time.time_ns() + TAI_AHEAD_NS)
-    found = judge("PTP", Clocks([device]).read())
+    found = found_at(device)
     assert (reason(device), found.ptp) == ("PtpClock", clock.index + 1)
     assert abs(found.to_utc_ns - TAI_AHEAD_NS) < SECOND_NS, "an emulated clock loses a little"
 
@@ -119,5 +125,6 @@ def test_a_clock_whose_card_leaves_is_missed_and_found_again(clock: PtpClock, ca
         cable.wait_for_carrier()
     deadline = time.monotonic() + 60
     while clocks.read().ptp is None:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, (clock, observe_ptp())
         time.sleep(0.5)
+    clocks.close()

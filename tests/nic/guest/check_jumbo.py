@@ -34,7 +34,10 @@ def wide(cable: Cable) -> Iterator[Cable]:
 
 
 class Far:
-    """Numbers of the whole packets that came, in their order; of others their length."""
+    """Numbers of the whole packets that came; of others their length.
+
+    Their order is not the card's: QEMU holds a packet for which the far end has no buffer back behind the next one.
+    """
 
     def __init__(self, cable: Cable) -> None:
         with inside(cable.far_net):
@@ -63,7 +66,7 @@ class Far:
     def ended(self) -> tuple[list[int], list[int]]:
         self._thread.join()
         self._socket.close()
-        return self.numbers, self.strange
+        return sorted(self.numbers), self.strange
 
 
 def send(ring: Ring) -> None:
@@ -76,7 +79,7 @@ def send(ring: Ring) -> None:
     assert ring.drain(30) == 0
 
 
-def test_long_packets_leave_whole_and_in_order(wide: Cable, keeper: RingKeeper) -> None:
+def test_long_packets_leave_whole_and_each_once(wide: Cable, keeper: RingKeeper) -> None:
     if fewest := FEWEST.get(wide.driver):
         wide.ethtool("-G", "tx", str(fewest))
     wanted = order(wide, 3, BindMode.COPY, frame_bytes=16384)
