@@ -306,6 +306,12 @@ BREACHES: dict[str, Any] = {
     "a volume over its program": lambda pod: pod["spec"].update(volumes=[MEDIA]) or first(pod).update(volumeMounts=[OVER]),
     "a token": lambda pod: pod["spec"].pop("automountServiceAccountToken"),
     "root": lambda pod: pod["spec"]["securityContext"].update(runAsNonRoot=False),
+    "user 0": lambda pod: pod["spec"]["securityContext"].update(runAsUser=0),
+    "a setting of the kernel": lambda pod: pod["spec"]["securityContext"].update(sysctls=[SYSCTL]),
+    "somebody else's claim": lambda pod: pod["spec"]["resourceClaims"][0].update(resourceClaimName="dog"),
+    "the whole of /proc": lambda pod: (
+        pod["spec"].update(hostUsers=False) or first(pod)["securityContext"].update(procMount="Unmasked")
+    ),
     "root by its container": lambda pod: first(pod)["securityContext"].update(runAsNonRoot=False),
     "no seccomp by its container": lambda pod: first(pod)["securityContext"].update(seccompProfile={"type": "Unconfined"}),
     "no AppArmor": lambda pod: pod["spec"]["securityContext"].update(appArmorProfile={"type": "Unconfined"}),
@@ -315,10 +321,10 @@ BREACHES: dict[str, Any] = {
     "a folder of the host": lambda pod: pod["spec"].update(volumes=[{"name": "h", "hostPath": {"path": "/"}}]),
     "before everybody's pods": lambda pod: pod["spec"].update(priorityClassName="system-node-critical"),
     "an init container": lambda pod: pod["spec"].update(initContainers=[{"name": "i", "image": "evil"}]),
-    "somebody else's claim": lambda pod: pod["spec"]["resourceClaims"][0].update(resourceClaimName="dog"),
     "nobody's": lambda pod: pod["metadata"].pop("ownerReferences"),
     "another name": lambda pod: pod["metadata"].update(name="x-source"),
 }
+SYSCTL = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
 MEDIA = {"name": "media", "configMap": {"name": "m"}}
 OVER = {"name": "media", "mountPath": "/opt/spillway"}
 
