@@ -111,6 +111,7 @@ def test_crds_deleted_first_keep_programs(enforcing: Product, cluster: Cluster, 
     assert passes(cluster)
 
 
+@pytest.mark.long
 def test_a_namespace_deleted_first_keeps_programs(enforcing: Product, cluster: Cluster, installed_again: None) -> None:
     """With it go the release's record, the operator and the agents, and no program; the next release adopts what is there."""
     product = enforcing

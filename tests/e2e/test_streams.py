@@ -98,6 +98,7 @@ def test_a_claim_of_ones_own(studio: Studio, cluster: Cluster, way: Way) -> None
         assert proc_status(studio, "studio", "own", "app") == {"CapEff": 0, "CapBnd": 0, "NoNewPrivs": 1, "Seccomp": 2}
 
 
+@pytest.mark.long
 def test_a_claim_however_its_json_was_written(studio: Studio, way: Way) -> None:
     """kubectl packs and sorts what it sends. Others do not, and then the API server takes no patch of the claim's status."""
     raw = json.dumps(own_claim("spread", way), indent=2)

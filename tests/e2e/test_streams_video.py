@@ -208,7 +208,10 @@ def test_a_wrong_clip_is_told(studio: Studio, way: Way) -> None:
             id="ConfigMap",
         ),
         pytest.param(
-            {"persistentVolumeClaim": "nowhere"}, 'persistentvolumeclaim "nowhere" not found', id="PersistentVolumeClaim"
+            {"persistentVolumeClaim": "nowhere"},
+            'persistentvolumeclaim "nowhere" not found',
+            id="PersistentVolumeClaim",
+            marks=pytest.mark.long,
         ),
     ],
 )

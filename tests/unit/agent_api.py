@@ -27,6 +27,7 @@ class FakeApi:
         self.asked: list[tuple[str, str, dict[str, list[str]]]] = []
         self.fail = 0
         self.version = 1
+        self._told: list[tuple[int, str, Raw]] = []  # version, folder, event: a watch begins where its listing ended
         self._watches: list[tuple[str, queue.Queue[Raw | None]]] = []
         self._lock = threading.Lock()
         api = self
@@ -65,9 +66,11 @@ class FakeApi:
 
     def _tell(self, path: str, kind: str, raw: Raw) -> None:
         self.version += 1
-        for prefix, waiting in self._watches:
-            if path.rpartition("/")[0] == prefix:
-                waiting.put({"type": kind, "object": raw})
+        folder, event = path.rpartition("/")[0], {"type": kind, "object": raw}
+        self._told.append((self.version, folder, event))
+        for watched, waiting in self._watches:
+            if folder == watched:
+                waiting.put(event)
 
     def end_watches(self, error: Raw | None = None) -> None:
         with self._lock:
@@ -89,7 +92,7 @@ class FakeApi:
         if self.fail:
             self._answer(request, self.fail, {"message": "told to fail"})
         elif "watch" in query:
-            self._stream(request, parts.path)
+            self._stream(request, parts.path, int(query.get("resourceVersion", ["0"])[0]))
         elif parts.path in self.objects:
             self._answer(request, 200, self.objects[parts.path])
         elif parts.path.rpartition("/")[2] in ("nodedataplanes", "configmaps"):
@@ -99,9 +102,12 @@ class FakeApi:
         else:
             self._answer(request, 404, {"message": f"{parts.path} not found"})
 
-    def _stream(self, request: BaseHTTPRequestHandler, path: str) -> None:
+    def _stream(self, request: BaseHTTPRequestHandler, path: str, since: int) -> None:
         waiting: queue.Queue[Raw | None] = queue.Queue()
         with self._lock:
+            for version, folder, event in self._told:
+                if version > since and folder == path:
+                    waiting.put(event)
             self._watches.append((path, waiting))
         request.send_response(200)
         request.send_header("Transfer-Encoding", "chunked")
