@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from spillway_crds.errors import NotSupported, SpillwayError, Transient
 from spillway_crds.schema.ring import FRAME_BYTES, MAX_DESCRIPTORS, RING
 from spillway_crds.streams import MAX_BUFFER_BYTES, Flow, RingParameters, RingSize
 from spillway_dataplane.kernel.if_xdp import MAX_CHUNK_BYTES
+from spillway_dataplane.stream import binding
 from spillway_dataplane.stream.binding import shape_of
 from spillway_dataplane.stream.model import RingOrder
 from spillway_stream import wire
@@ -42,3 +44,21 @@ def test_the_numbers_are_the_same_everywhere() -> None:
     assert MAX_BUFFER_BYTES == MAX_CHUNK_BYTES == wire.CHUNK_BYTES
     assert (wire.FRAME_BYTES[0], wire.FRAME_BYTES[-1]) == FRAME_BYTES
     assert str(list(wire.FRAME_BYTES)).strip("[]") in RING.fields["frameBytes"].laws[0].message
+
+
+@pytest.mark.parametrize(
+    ("queues", "refused"),
+    [
+        pytest.param(0, Transient, id="the interface is just coming or going"),
+        pytest.param(1, NotSupported, id="it has fewer"),
+    ],
+)
+def test_a_queue_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queues: int, refused: type[SpillwayError]
+) -> None:
+    """Every interface has a queue: none at all is no answer, and is asked again at once."""
+    for number in range(queues):
+        (tmp_path / "eth1" / "queues" / f"tx-{number}").mkdir(parents=True)
+    monkeypatch.setattr(binding, "SYS_NET", tmp_path)
+    with pytest.raises(refused):
+        binding._check_queue(order(RingSize(256, 2048)))

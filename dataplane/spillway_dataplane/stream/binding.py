@@ -151,5 +151,7 @@ def _check_buffers(order: RingOrder) -> None:
 
 def _check_queue(order: RingOrder) -> None:
     queues = len(list((SYS_NET / order.interface / "queues").glob("tx-*")))
+    if not queues:  # its folder goes before, and comes after, what netlink knows of it
+        raise Transient(operation="open ring", detail=f"the interface {order.interface} is just coming or going")
     if order.queue >= queues:
         raise NotSupported(subject=f"{order.interface} queue {order.queue}", detail=f"the interface has {queues} TX queues")
