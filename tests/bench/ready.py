@@ -1,4 +1,4 @@
-"""Rows that need a cluster: apply-ready and agent-memory. One cluster serves both; it is gone when the process ends."""
+"""Rows that need a cluster: apply-ready and agent-memory. One cluster serves all; it is gone before any other row."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def bench_product() -> Product:
     product.wait_pods_ready()
     one_round(product, "warm-up")
     return product
+
+
+def take_down() -> None:
+    """Take the cluster down, if it is up: what its programs do must not be in the figures of rows that do without."""
+    if bench_product.cache_info().currsize:
+        cluster = bench_product().cluster
+        bench_product.cache_clear()
+        atexit.unregister(cluster.down)
+        cluster.down()
 
 
 def apply_ready() -> Row:
