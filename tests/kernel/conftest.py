@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from tests.kernel.namespaces import own_namespaces
 from tests.kernel.netpair import NetnsPair, make_pair
+from tests.kernel.ring_lab import keeping, make_node
+
+from spillway_dataplane.stream.keeper import RingKeeper
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,3 +30,16 @@ def netns_pair(tmp_path: Path) -> Iterator[NetnsPair]:
         finally:
             os.close(pair.peer_net)
             os.close(pair.net)
+
+
+@pytest.fixture
+def node(netns_pair: NetnsPair) -> NetnsPair:
+    """The pair with an address on each side: 10.9.0.1 is the node, 10.9.0.2 whom it sends to."""
+    return make_node(netns_pair)
+
+
+@pytest.fixture
+def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
+    """What keeps rings on that node."""
+    with keeping() as made:
+        yield made

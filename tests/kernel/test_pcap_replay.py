@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip
-from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import arrival, open_ring, source, stamped
 
 from spillway_dataplane.stream.keeper import RingKeeper
@@ -20,17 +18,6 @@ from spillway_stream._ring import send_capture
 from spillway_stream.ring import connect
 
 ETHERNET = bytes.fromhex("020000000002") + bytes.fromhex("020000000001") + b"\x88\xb5"  # an EtherType for experiments
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def frame(number: int, size: int = 64) -> bytes:

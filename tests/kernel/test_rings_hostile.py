@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from tests.kernel.netpair import NetnsPair, ip, open_descriptors
 from tests.kernel.ring_client import HeldRing, ask, connect, hold, receive, refusal
-from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
+from tests.kernel.ring_lab import make_order, numbered, numbers, until
 
 from spillway_dataplane.stream import seats
 from spillway_dataplane.stream.keeper import RingKeeper
@@ -30,17 +30,6 @@ from spillway_stream.pages import REPORT_BYTES, LinkState
 from spillway_stream.wire import HEAD, MAGIC, VERSION, MessageType, encode_hello
 
 SEED = 20261123
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 @pytest.fixture

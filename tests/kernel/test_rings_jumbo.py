@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,12 +34,6 @@ def node(netns_pair: NetnsPair) -> NetnsPair:
     ip("link set spw0 mtu 9000")
     netns_pair.peer_run("ip", "link", "set", netns_pair.peer, "mtu", "9000")
     return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 @pytest.fixture

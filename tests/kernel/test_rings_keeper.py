@@ -9,14 +9,13 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip, open_descriptors
 from tests.kernel.ring_client import HeldRing, ask, hold, receive, refusal
-from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
+from tests.kernel.ring_lab import keeping, make_order, numbered, numbers, until
 
 from spillway_crds.errors import Conflict, NotSupported, Transient
 from spillway_crds.streams import BindMode
@@ -30,17 +29,6 @@ from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingOrder, RingState
 from spillway_stream.pages import LinkState
 from spillway_stream.wire import Bind, MessageType
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 @pytest.fixture

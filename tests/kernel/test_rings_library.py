@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip
-from tests.kernel.ring_lab import keeping, make_node, make_order, until
+from tests.kernel.ring_lab import keeping, make_order, until
 from tests.kernel.ring_sender import Sender, arrived, driver, in_order, sending
 from tests.kernel.ring_wire import wire
 
@@ -20,18 +19,6 @@ from spillway_crds.streams import Flow, RingSize
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingState
 from spillway_stream import FrameTooLong, connect
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
-
 
 # ---- the node's driver ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from tests.kernel.artifacts import DROP, verdict
 from tests.kernel.netpair import NetnsPair, open_descriptors
 from tests.kernel.ring_client import HeldRing, hold
-from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
+from tests.kernel.ring_lab import keeping, make_order, numbered, numbers, until
 
 from spillway_crds.errors import KernelError, NotSupported
 from spillway_dataplane.kernel import libbpf, xsk
@@ -27,17 +26,6 @@ from spillway_dataplane.stream.model import RingState
 from spillway_stream.pages import LinkState
 
 THE_THREE = "-all,+net_raw,+net_admin,+ipc_lock"
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def ready(directory: Path) -> HeldRing:

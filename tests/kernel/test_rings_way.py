@@ -6,14 +6,14 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip, mac_of, namespace_path
 from tests.kernel.ring_client import HeldRing, ask, hold, refusal
-from tests.kernel.ring_lab import keeping, make_node, make_order, numbered, numbers, until
+from tests.kernel.ring_lab import keeping, make_order, numbered, numbers, until
 
 from spillway_crds.streams import Flow, VlanTag
 from spillway_dataplane.stream import follower
@@ -25,17 +25,6 @@ from spillway_stream.pages import LinkState, Page
 
 OTHER_MAC = bytes.fromhex("020000000042")
 FAR = Flow(destination=ip_address("192.0.2.9"), destination_port=5004)
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def held(keeper: RingKeeper, order: RingOrder, state: LinkState = LinkState.READY) -> HeldRing:

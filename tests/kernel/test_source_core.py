@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair
-from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import SourceProcess, open_ring, source, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
@@ -20,17 +18,6 @@ from spillway_stream.video.formats import PictureFormat, pixel_group
 HALF = PictureFormat(640, 270, pixel_group("YCbCr-4:2:2", 10))  # a batch each half millisecond: a third of a core
 SMALL = PictureFormat(240, 60, pixel_group("YCbCr-4:2:2", 10))
 PART_S, STAY_S = 40.0, 3.0
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def told(keeper: RingKeeper) -> dict[str, tuple[int, str]]:

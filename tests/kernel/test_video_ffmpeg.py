@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from fractions import Fraction
 from hashlib import sha256
 from ipaddress import ip_address
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair
-from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import FLOW, ffmpeg, open_ring, source, video
 
 from spillway_crds.sdp import LegFacts, SessionFacts, session_description
@@ -20,17 +18,6 @@ from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.video.formats import PictureFormat, pixel_group
 
 TEN_BIT, EIGHT_BIT, RGB = pixel_group("YCbCr-4:2:2", 10), pixel_group("YCbCr-4:2:2", 8), pixel_group("RGB", 8)
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def sdp_of(picture: PictureFormat, rate: Fraction) -> str:

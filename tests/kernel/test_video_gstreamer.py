@@ -10,24 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair
-from tests.kernel.ring_lab import keeping, make_node
 from tests.kernel.source_lab import gstreamer, open_ring, source, video
 from tests.receivers import caps_of
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import bars_line, ramp
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def shown(picture: PictureFormat, frame: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from ipaddress import ip_address
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.depacketizer import Depacketizer
 from tests.kernel.netpair import NetnsPair, ip
-from tests.kernel.ring_lab import keeping, make_node, until
+from tests.kernel.ring_lab import until
 from tests.kernel.source_lab import FLOW, PORT, arrival, open_ring, source, stamped, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
@@ -30,17 +29,6 @@ RATE = "60000/1001"
 FRAME_S = Fraction(1001, 60000)
 UDP_AT, PAYLOAD_AT = 34, 42
 NO_CORE = f"core 4095 is none that this pod may use; it may use {', '.join(map(str, sorted(os.sched_getaffinity(0))))}"
-
-
-@pytest.fixture
-def node(netns_pair: NetnsPair) -> NetnsPair:
-    return make_node(netns_pair)
-
-
-@pytest.fixture
-def keeper(node: NetnsPair) -> Iterator[RingKeeper]:
-    with keeping() as made:
-        yield made
 
 
 def payloads(frames: list[bytes], port: int = PORT) -> list[bytes]:
