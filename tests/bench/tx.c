@@ -3,6 +3,7 @@
  *   ring      PLACE is a ring's socket: what the library makes of it
  *   bare      PLACE is an interface's queue, "name:queue": the plainest AF_XDP loop that libxdp's own functions give
  *   sendmmsg  PLACE is "source-address:destination-address": a UDP socket, as many packets a call
+ *   nothing   PLACE is not looked at: the core alone, which sums up as many packets as a batch has and sends none of them
  *
  * Each writes an RTP sequence number and timestamp into every packet of 1,400 bytes and leaves the rest of the payload. All pace
  * alike: to the due time of a batch by a spin. Their figures of lateness are made in the same way. */
@@ -162,7 +163,21 @@ static uint32_t send_udp(void) {
   return sent < 0 ? 0 : (uint32_t)sent;
 }
 
-/* ---- one pacer for those two --------------------------------------------------------------------------------------------- */
+/* ---- nothing ------------------------------------------------------------------------------------------------------------ */
+
+/* Work that takes about as long as a kick, all of it in the processor: late packets of this mode are the host's. */
+static uint32_t send_nothing(void) {
+  static volatile uint64_t sum;
+  uint64_t part = 0;
+  for (uint32_t i = 0; i < batch_size; i++) {
+    number_packet(bodies[i]);
+    for (uint32_t at = 0; at < PAYLOAD; at += 2) part = (part + bodies[i][at]) * 3;
+  }
+  sum = part;
+  return batch_size;
+}
+
+/* ---- one pacer for all those --------------------------------------------------------------------------------------------- */
 
 static void count_late(uint64_t late_ns, uint64_t now, uint32_t packets) {
   uint32_t top = late_ns < 8 ? 0 : 63 - (uint32_t)__builtin_clzll(late_ns);
@@ -247,6 +262,7 @@ int main(int count, char **arguments) {
   uint64_t begin = now_ns();
   if (!strcmp(arguments[1], "bare")) run_peer(send_bare, seconds, pps);
   else if (!strcmp(arguments[1], "sendmmsg")) run_peer(send_udp, seconds, pps);
+  else if (!strcmp(arguments[1], "nothing")) run_peer(send_nothing, seconds, pps);
   else run_ring(arguments[2], seconds, pps);
   double took = (double)(now_ns() - begin) * 1e-9;
   printf("{\"packets\": %lu, \"seconds\": %.6f, \"calls\": %lu, \"late\": %lu, \"late_outside\": %lu, \"holes\": %lu, \"jitter\": [",
