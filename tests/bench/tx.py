@@ -122,7 +122,8 @@ def tx_pacing() -> Row:
         unit="us",
         ours=p99["ring"],
         peers={"bare AF_XDP pacer": p99["bare"], "sendmmsg pacer": p99["sendmmsg"], "the core alone": p99["nothing"]},
-        goal=f"outside holes <= 1 in 100,000 late ({share:.1e}, bare {more:.1e}, the core alone {host:.1e}); p99 <= {GOAL_JITTER} x bare ({worse:.2f})",
+        goal=f"outside holes <= 1 in 100,000 late ({share:.1e}, bare {more:.1e}, the core alone {host:.1e}); "
+        f"p99 <= {GOAL_JITTER} x bare ({worse:.2f})",
         met=share <= GOAL_LATE and share <= more + GOAL_LATE and worse <= GOAL_JITTER,
     )
 
@@ -167,7 +168,8 @@ class Lab:
             command = [str(self.program), mode, places[mode], str(seconds), str(batch), str(pps)]
         # Little else runs on their core, as by the static CPU manager. Not by real-time priority: the kernel takes a core
         # away from who spins with it, 50 ms of each second.
-        done = subprocess.run(["nice", "-n", "-20", "taskset", "-c", str(CPU), *command], capture_output=True, text=True, check=False)
+        alone = ["nice", "-n", "-20", "taskset", "-c", str(CPU)]
+        done = subprocess.run([*alone, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         said: dict[str, Any] = json.loads(done.stdout)
         return Sent(**{**said, "jitter": tuple(said.get("jitter", ()))})

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.beside import beside
 from tests.cluster.images import DEFAULT_TAG, BuiltImage, build_images, build_named, pause_archive, pause_program
 from tests.cluster.layout import Cache
 from tests.cluster.products import locked
@@ -25,10 +26,14 @@ class Built:
 
 
 def build_all(cache: Cache, tag: str = DEFAULT_TAG) -> Built:
-    """Build what is missing: minutes the first time, a second when nothing changed, a few after a change of code."""
+    """Build what is missing: minutes the first time, a second when nothing changed, a few after a change of code.
+
+    Images wait for Debian's archive more than they compute, so they are made beside the programs.
+    """
     with locked(cache.lock, WAITING):
-        build_programs(cache, PROGRAMS)
-        images = build_images(cache)
+        with beside(lambda: build_images(cache)) as making:
+            build_programs(cache, PROGRAMS)
+            images = making.result()
         template = filled_store(cache, pause_archive(cache), images, tag)
         return Built(tuple(images), pause_program(cache), template)
 

@@ -93,7 +93,9 @@ def build_program(cache: Cache, program: Program, what: str) -> Path:
 
 def compile_go(cache: Cache, go: str, program: Program, place: Path) -> None:
     """Compile one program to `place`. What Go says goes to a log; its end is in the error."""
-    argv = words(go, "build", "-trimpath", "-buildvcs=false", "-ldflags", program.ldflags, "-o", place, program.package)
+    no_debugger = "-gcflags=all=-dwarf=false"  # the linker would throw away what that costs to write
+    flags = ("-trimpath", "-buildvcs=false", no_debugger, "-ldflags", program.ldflags)
+    argv = words(go, "build", *flags, "-o", place, program.package)
     variables = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     logged(argv, cache.logs / f"{program.name}.log", folder=GO_MODULES / program.module, variables=variables)
 
