@@ -307,6 +307,7 @@ REFUSED = {
     "port": ("metrics.port=70000", "/metrics/port", "want 65,535"),
     "rules with counters": ("metrics.perRule=Some", "/metrics/perRule", "'All', 'None'"),
     "prefix without length": ("failsafe.adminPrefixes={10.0.0.1}", "/failsafe/adminPrefixes/0", "10.0.0.1"),
+    "prefix with host bits": ("failsafe.adminPrefixes={10.0.0.0/8,10.0.1.0/22}", "failsafe.adminPrefixes[1]", "10.0.1.0/22"),
     "API server without port": ("failsafe.apiServers={10.0.0.1}", "/failsafe/apiServers/0", "10.0.0.1"),
     "API server's address": ("failsafe.apiServers={10.0.0.256:6443}", "/failsafe/apiServers/0", "10.0.0.256"),
     "API server's port": ("failsafe.apiServers={10.0.0.1:65536}", "/failsafe/apiServers/0", "65536"),
