@@ -1,25 +1,7 @@
 /* spillway_stream._ring: the C library for Python. Thin: names and types as ring.py wants them, the GIL released in every call
- * that can take long; pyopen.c opens, pylook.c looks. Errors become exceptions by a Python function that errors.py registers. */
+ * that can take long; pyopen.c opens, pylook.c looks, pyfail.c makes errors exceptions. */
 #include "pyring.h"
 #include "pysources.h"
-
-static PyObject *translator; /* errors.translate */
-
-PyObject *spw_py_text(const char *raw) { return PyUnicode_DecodeUTF8(raw, (Py_ssize_t)strlen(raw), "replace"); }
-
-void spw_py_raise(const struct spw_error *error) {
-  if (PyErr_Occurred()) return; /* what a signal handler or a callback raised */
-  if (!translator) {
-    PyErr_SetString(PyExc_RuntimeError, "errors.py is not loaded");
-    return;
-  }
-  PyObject *exception = PyObject_CallFunction(translator, "((iiIIKKKN))", error->code, error->sys_errno, error->state,
-                                              error->sent, (unsigned long long)error->index, (unsigned long long)error->size,
-                                              (unsigned long long)error->limit, spw_py_text(error->text));
-  if (!exception) return;
-  PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-  Py_DECREF(exception);
-}
 
 /* ---- one call at a time ------------------------------------------------------------------------------------------------- */
 
@@ -140,12 +122,6 @@ static PyObject *raw_pace(struct raw_ring *self, PyObject *args, PyObject *keywo
 
 /* ---- the module --------------------------------------------------------------------------------------------------------- */
 
-static PyObject *translate_with(PyObject *module, PyObject *function) {
-  (void)module;
-  Py_XSETREF(translator, Py_NewRef(function));
-  Py_RETURN_NONE;
-}
-
 static PyObject *tai_ns(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   return PyLong_FromUnsignedLongLong(spw_tai_ns());
@@ -168,7 +144,7 @@ static PyMethodDef raw_methods[] = {
 };
 
 static PyMethodDef functions[] = {
-    METHOD("translate_with", translate_with, METH_O),
+    METHOD("translate_with", spw_py_translate_with, METH_O),
     METHOD("tai_ns", tai_ns, METH_NOARGS),
     METHOD("write_packet", spw_py_write_packet, METH_VARARGS),
     METHOD("send_picture", spw_py_send_picture, METH_VARARGS),

@@ -20,7 +20,10 @@ struct raw_ring {
   bool in_use;
 };
 
-PyObject *spw_py_text(const char *raw); /* UTF-8 as the node sent it; it may have sent anything */
+/* pyfail.c */
+PyObject *spw_py_text(const char *raw);           /* UTF-8 as the node sent it; it may have sent anything */
+void spw_py_raise(const struct spw_error *error); /* as the exception that errors.py has for it */
+PyObject *spw_py_translate_with(PyObject *module, PyObject *function);
 
 /* pyopen.c: RawRing's constructor */
 PyObject *spw_py_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
@@ -39,7 +42,6 @@ void spw_unshare(struct shared_ring *shared);
 /* Use a Python ring's C ring, from enter (NULL with an exception: not a ring, or in use) to leave; both with the GIL. */
 struct spw_ring *spw_py_enter(PyObject *ring);
 void spw_py_leave(PyObject *ring);
-void spw_py_raise(const struct spw_error *error); /* as the exception that errors.py has for it */
 
 enum spw_view { SPW_VIEW_FRAMES, SPW_VIEW_LENGTHS };
 PyObject *spw_new_view(struct shared_ring *shared, enum spw_view what); /* a memoryview */
