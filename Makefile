@@ -22,7 +22,9 @@ demo: setup ## A flood dies on a real cluster while you watch; KEEP=1 leaves the
 demo-stream: setup ## Colour bars leave an unprivileged pod by a transmit queue; GStreamer on another node writes PNG files
 	$(PYTHON) -m tests.demo.stream $(if $(KEEP),--keep)
 
-test: lint unit kernel e2e ## lint + unit + kernel + e2e
+test: setup ## lint + unit + kernel + e2e
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+	@$(MAKE) --no-print-directory kernel e2e
 
 test-all: test long ## `make test` and the long ones: fault schedules, soak, large fuzz
 

@@ -75,10 +75,11 @@ class Product:
 
     def describe(self) -> str:
         """What a person would look at when something is wrong. Never raises."""
-        logs = ("-n", NAMESPACE, "logs", "--prefix", "--tail=25", "-l")
+        logs = ("-n", NAMESPACE, "logs", "--all-containers", "--prefix", "--tail=25", "-l")
         asked = (
-            ("get", "floodfilters,nodedataplanes", "-o", "yaml"),
-            ("get", "pods,daemonsets,jobs", "-n", NAMESPACE, "-o", "wide"),
+            ("get", "floodfilters,bypassstreams,nodedataplanes", "-A", "-o", "yaml"),
+            ("get", "pods,daemonsets,jobs,resourceclaims", "-A", "-o", "wide"),
+            ("get", "events", "-A", "--sort-by=.metadata.creationTimestamp"),
             (*logs, "app.kubernetes.io/component=operator"),
             (*logs, DATAPLANE_PODS),
         )
