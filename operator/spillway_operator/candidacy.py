@@ -20,7 +20,7 @@ from kubernetes import client
 from kubernetes import config as kubernetes_config
 from urllib3.exceptions import HTTPError
 
-from spillway_operator.apiserver import in_cluster
+from spillway_operator.api.calls import in_cluster
 from spillway_operator.leader import TIMEOUTS_S, Lease, impatient_client
 from spillway_operator.reconcile import Place
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import kopf
 
-from spillway_operator.apiserver import Kind
-from spillway_operator.forms import join_endpoint
-from spillway_operator.wire import Raw
+from spillway_operator.api.calls import Kind
+from spillway_operator.config.forms import join_endpoint
+from spillway_operator.filters.wire import Raw
 
 log = logging.getLogger(__name__)
 STOP_WITHIN_S = 15.0

@@ -21,9 +21,9 @@ from typing import Any
 
 from spillway_crds.errors import InvalidIntent
 from spillway_operator import __version__, metrics
-from spillway_operator.apiserver import connect
+from spillway_operator.api.calls import connect
 from spillway_operator.candidacy import begin_anew, make_lease
-from spillway_operator.config import Config, read_config
+from spillway_operator.config.settings import Config, read_config
 from spillway_operator.handlers import Watch
 from spillway_operator.health import Health
 from spillway_operator.reconcile import Place, Reconciler

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spillway_operator.apiserver import API_SERVER_SLICES, CLUSTER_INFO, ApiServer, Kind
-from spillway_operator.pods import MAX_MESSAGE_CHARS, pod_trouble
-from spillway_operator.wire import Raw
+from spillway_operator.api.calls import API_SERVER_SLICES, CLUSTER_INFO, ApiServer, Kind
+from spillway_operator.api.pods import MAX_MESSAGE_CHARS, pod_trouble
+from spillway_operator.filters.wire import Raw
 
 MAX_NODES = 3  # whose pods are looked at one by one: in a large cluster not all pods are listed for a few that do not run
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from spillway_operator.config import Failsafe
-from spillway_operator.forms import address, join_endpoint
+from spillway_operator.config.forms import address, join_endpoint
+from spillway_operator.config.settings import Failsafe
 
 HTTPS = 443
 

@@ -14,7 +14,7 @@ from spillway_crds import names
 from spillway_crds.filters import FilterContent, FilterSpec, FloodFilter, NodeSelector
 from spillway_crds.orders import Attach, FilterOrder, NodeOrder, NodeState
 from spillway_crds.resolve import resolve, selects
-from spillway_operator.sights import DataplaneSight, NodeSight
+from spillway_operator.filters.sights import DataplaneSight, NodeSight
 
 LINUX = NodeSelector((("kubernetes.io/os", "linux"),))
 REPORT_LEAST_S = 5

@@ -8,27 +8,27 @@ import random
 from dataclasses import dataclass
 
 from spillway_crds import names
-from spillway_operator.apiserver import CLAIMS, DATAPLANES, FILTERS, NODES, SLICES, STREAMS, ApiServer, Kind, config_maps
-from spillway_operator.bells import ALL, Bells
-from spillway_operator.changes import Changes
-from spillway_operator.config import Config
-from spillway_operator.crds import RETURN_GRACE_S, Crds
-from spillway_operator.filters import FilterWork
-from spillway_operator.herald import Herald
-from spillway_operator.intake import Intake, Watched
-from spillway_operator.nodes import NodeWork
+from spillway_operator.api.calls import CLAIMS, DATAPLANES, FILTERS, NODES, SLICES, STREAMS, ApiServer, Kind, config_maps
+from spillway_operator.api.crds import RETURN_GRACE_S, Crds
+from spillway_operator.api.herald import Herald
+from spillway_operator.config.settings import Config
+from spillway_operator.filters.sights import DataplaneSight, FilterSight
+from spillway_operator.filters.wire import Raw, reduce_config, reduce_dataplane, reduce_filter, reduce_node
+from spillway_operator.incoming.bells import ALL, Bells
+from spillway_operator.incoming.changes import Changes
+from spillway_operator.incoming.intake import Intake, Watched
+from spillway_operator.incoming.stream_changes import StreamChanges
 from spillway_operator.observe import DataplanePods
-from spillway_operator.revisions import RevisionWork
-from spillway_operator.sights import DataplaneSight, FilterSight
-from spillway_operator.sources import SourceWork
-from spillway_operator.stream_changes import StreamChanges
-from spillway_operator.stream_sights import StreamSight
-from spillway_operator.stream_wire import is_about_queues, is_our_slice, key_of, reduce_claim, reduce_slice, reduce_stream
-from spillway_operator.streams import StreamWork
-from spillway_operator.turns import TurnKeeper
+from spillway_operator.streams.sights import StreamSight
+from spillway_operator.streams.wire import is_about_queues, is_our_slice, key_of, reduce_claim, reduce_slice, reduce_stream
 from spillway_operator.upkeep import PeerWriting, PodLooking, RevisionKeeping, TurnGiving
-from spillway_operator.waiting import PodTelling
-from spillway_operator.wire import Raw, reduce_config, reduce_dataplane, reduce_filter, reduce_node
+from spillway_operator.work.filters import FilterWork
+from spillway_operator.work.nodes import NodeWork
+from spillway_operator.work.revisions import RevisionWork
+from spillway_operator.work.sources import SourceWork
+from spillway_operator.work.streams import StreamWork
+from spillway_operator.work.turns import TurnKeeper
+from spillway_operator.work.waiting import PodTelling
 from spillway_operator.world import World
 
 log = logging.getLogger(__name__)

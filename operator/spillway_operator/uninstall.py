@@ -18,10 +18,12 @@ from typing import Any
 
 from spillway_crds import names
 from spillway_crds.errors import InvalidIntent
-from spillway_operator.apiserver import CLAIMS, CRDS, DATAPLANES, NODES, ApiServer, Kind, config_maps, connect
+from spillway_operator.api.calls import CLAIMS, CRDS, DATAPLANES, NODES, ApiServer, Kind, config_maps, connect
+from spillway_operator.api.crds import CLAIM_PLURALS, is_serving
 from spillway_operator.candidacy import begin_anew, make_lease
-from spillway_operator.config import Config
-from spillway_operator.crds import CLAIM_PLURALS, is_serving
+from spillway_operator.config.settings import Config
+from spillway_operator.filters.sights import DataplaneSight, NodeSight
+from spillway_operator.filters.wire import reduce_dataplane, reduce_node
 from spillway_operator.health import Health
 from spillway_operator.main import (
     BAD_CONFIG,
@@ -33,9 +35,7 @@ from spillway_operator.main import (
 )
 from spillway_operator.plan import is_empty
 from spillway_operator.reconcile import Place
-from spillway_operator.sights import DataplaneSight, NodeSight
-from spillway_operator.stream_wire import is_about_queues, reduce_claim
-from spillway_operator.wire import reduce_dataplane, reduce_node
+from spillway_operator.streams.wire import is_about_queues, reduce_claim
 from spillway_operator.world import UNINSTALL_CONFIGMAP, UNINSTALL_OWNER_KEY
 
 CONFIG_CONFIGMAP = "spillway-config"  # the chart's, mounted as our configuration

@@ -12,14 +12,14 @@ from spillway_crds.failsafe import flows
 from spillway_crds.grants import granted_interfaces
 from spillway_crds.orders import FilterOrder
 from spillway_crds.resolve import selects
-from spillway_operator.cache import Cache
-from spillway_operator.config import Config
-from spillway_operator.contest import Place, Stakes, settle
-from spillway_operator.crds import CLAIM_PLURALS
+from spillway_operator.api.cache import Cache
+from spillway_operator.api.crds import CLAIM_PLURALS
+from spillway_operator.config.settings import Config
+from spillway_operator.filters.sights import ConfigSight, DataplaneSight, FilterSight, NodeSight, RevisionSight
 from spillway_operator.plan import Candidate, Resolved, Rules, report_seconds, resolve_node
-from spillway_operator.sights import ConfigSight, DataplaneSight, FilterSight, NodeSight, RevisionSight
-from spillway_operator.stream_plan import Obstacle
-from spillway_operator.stream_sights import ClaimSight, PodSight, SliceSight, StreamSight
+from spillway_operator.streams.contest import Place, Stakes, settle
+from spillway_operator.streams.plan import Obstacle
+from spillway_operator.streams.sights import ClaimSight, PodSight, SliceSight, StreamSight
 
 UNINSTALL_CONFIGMAP = "spillway-uninstall"
 UNINSTALL_OWNER_KEY = "deployment"  # uid of the Deployment that is being uninstalled; a leftover never binds a new release

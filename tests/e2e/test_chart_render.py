@@ -9,7 +9,7 @@ import pytest
 
 from spillway_crds.names import NODE_LABEL
 from spillway_dataplane.settings import read_settings
-from spillway_operator.config import Config, decode_config
+from spillway_operator.config.settings import Config, decode_config
 from tests.e2e.chart import CHART, GRANTS, NAMESPACE, Json, Refused, agent, agent_container, config, helm, only, pods, render
 
 FIVE = {"BPF", "NET_ADMIN", "NET_RAW", "PERFMON", "IPC_LOCK"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spillway_operator.source_pod import SourceImage, pod_body
+from spillway_operator.streams.source_pod import SourceImage, pod_body
 from tests.e2e import bare_api
 from tests.e2e.bare_api import NAMESPACE, BareApi
 from tests.e2e.chart import GRANTS, agent, render

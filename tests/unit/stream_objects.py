@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from spillway_crds.grants import decode_grants
-from spillway_operator.stream_wire import claim_spec, reduce_claim, reduce_slice, reduce_stream
+from spillway_operator.streams.wire import claim_spec, reduce_claim, reduce_slice, reduce_stream
 
 Raw = dict[str, Any]
 DRIVER = "tx-queue.spillway.dev"

@@ -13,7 +13,7 @@ import yaml
 from tests.chart_values import CHART, Value, defaults, documented, table
 
 from spillway_crds import failsafe, names
-from spillway_operator import source_pod
+from spillway_operator.streams import source_pod
 
 REPOSITORY = CHART.parents[1]
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())

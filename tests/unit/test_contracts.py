@@ -10,7 +10,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("operator/spillway_operator", "dataplane/spillway_dataplane", "dataplane/spillway_stream")
-CONTRACTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+TOOL = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+CONTRACTS = TOOL["importlinter"]["contracts"]
 
 
 def modules() -> Iterator[tuple[str, str]]:
@@ -34,3 +35,17 @@ def test_no_contract_names_a_module_twice_or_one_that_is_not_there() -> None:
         named = [each for each in contract.get("source_modules", ()) if not each.startswith("spillway_crds")]
         assert len(named) == len(set(named)), contract["name"]
         assert set(named) <= known, contract["name"]
+
+
+def test_every_room_is_packaged() -> None:
+    """An editable install finds a room that the images would lack."""
+    homes = [REPOSITORY / each for each in TOOL["setuptools"]["package-dir"].values()]
+    found = {".".join(file.parent.relative_to(home.parent).parts) for home in homes for file in home.rglob("*.py")}
+    assert found == set(TOOL["setuptools"]["packages"])
+
+
+def test_the_map_shows_every_room_of_the_operator() -> None:
+    home = REPOSITORY / "operator" / "spillway_operator"
+    rooms = {file.parent.relative_to(REPOSITORY) for file in home.glob("*/__init__.py")}
+    text = (REPOSITORY / "docs" / "code.md").read_text()
+    assert {room for room in rooms if f"[{room.name}](../{room})" not in text} == set()

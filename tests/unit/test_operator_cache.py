@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillway_operator.cache import Cache, Change
+from spillway_operator.api.cache import Cache, Change
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.stream_objects import GRANTS, bare_claim, claim, offered, sights, stream
 
 from spillway_crds.grants import Grant
-from spillway_operator.contest import NOBODY, Stakes, rivals_of_all, settle
-from spillway_operator.stream_sights import Device
+from spillway_operator.streams.contest import NOBODY, Stakes, rivals_of_all, settle
+from spillway_operator.streams.sights import Device
 
 OLD, YOUNG = stream("old", age=1), stream("young", age=2)
 ONE, BOTH = (offered("n1", 1),), (offered("n1", 1, 2),)

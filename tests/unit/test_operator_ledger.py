@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillway_crds.orders import Totals
-from spillway_operator.ledger import Ledger, Tally
-from spillway_operator.report import FilterReport, RuleReport
+from spillway_operator.filters.ledger import Ledger, Tally
+from spillway_operator.filters.report import FilterReport, RuleReport
 
 RULES = ("r",)
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from spillway_operator import main
-from spillway_operator.apiserver import ApiFailure
+from spillway_operator.api.calls import ApiFailure
 
 
 class Reconciler:

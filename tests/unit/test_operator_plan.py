@@ -12,6 +12,7 @@ from spillway_crds import names
 from spillway_crds.filters import FilterContent, FilterSpec, FloodFilter, Mode, NodeSelector
 from spillway_crds.orders import Attach, FilterOrder, InterfaceStatus, NodeOrder, NodeState, NodeStatus
 from spillway_crds.orders_wire import encode_order, order_hash
+from spillway_operator.filters.sights import DataplaneSight, NodeSight
 from spillway_operator.plan import (
     Candidate,
     Resolved,
@@ -23,7 +24,6 @@ from spillway_operator.plan import (
     report_seconds,
     resolve_node,
 )
-from spillway_operator.sights import DataplaneSight, NodeSight
 
 EDGE = (("edge", "true"),)
 NODE = NodeSight("n", "uid-n", 1, dict(EDGE))

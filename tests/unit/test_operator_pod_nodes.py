@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spillway_operator.pod_nodes import is_choosy, may_run
+from spillway_operator.streams.pod_nodes import is_choosy, may_run
 
 LABELS = {"host": "n0", "studio": "true"}
 

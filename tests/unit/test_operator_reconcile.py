@@ -17,8 +17,8 @@ from tests.jumping_loop import beside, play
 
 from spillway_crds import names
 from spillway_crds.orders_wire import decode_order, order_hash
-from spillway_operator.apiserver import CRDS, DATAPLANES, EVENTS, FILTERS, NODES, ApiFailure, Kind, config_maps
-from spillway_operator.config import Config
+from spillway_operator.api.calls import CRDS, DATAPLANES, EVENTS, FILTERS, NODES, ApiFailure, Kind, config_maps
+from spillway_operator.config.settings import Config
 from spillway_operator.reconcile import Place, Reconciler
 
 PLACE = Place("ns", "pod")
@@ -239,7 +239,7 @@ def test_a_crd_made_anew_leaves_time_to_apply_its_filters_again(api, monkeypatch
     """For a minute nothing follows from their absence; then it is obeyed."""
 
     async def script(reconciler):
-        monkeypatch.setattr("spillway_operator.crds.time.monotonic", asyncio.get_running_loop().time)
+        monkeypatch.setattr("spillway_operator.api.crds.time.monotonic", asyncio.get_running_loop().time)
         before = copy.deepcopy(order(api, "n0"))
         gone(api, CRDS, f"floodfilters.{names.GROUP}")
         tell(reconciler, FILTERS, "DELETED", gone(api, FILTERS, "f"))

@@ -15,7 +15,7 @@ from tests.jumping_loop import beside, play
 from tests.unit.stream_objects import GRANTS, bare_claim, offered, stream
 
 from spillway_crds import names
-from spillway_operator.apiserver import (
+from spillway_operator.api.calls import (
     CLAIMS,
     CRDS,
     DATAPLANES,
@@ -28,7 +28,7 @@ from spillway_operator.apiserver import (
     Kind,
     config_maps,
 )
-from spillway_operator.config import Config, Standby
+from spillway_operator.config.settings import Config, Standby
 from spillway_operator.reconcile import Place, Reconciler
 
 AT = {"driver": names.QUEUE_DRIVER, "pool": "n0", "device": "eth1-tx1"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillway_operator.config_part import Share
+from spillway_operator.config.part import Share
 from spillway_operator.rollout import TurnLimits, TurnNode, Turns, plan_turns
 
 ONE = TurnLimits(at_once=1, turn_s=120.0, max_failed=2)

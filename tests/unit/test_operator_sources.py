@@ -10,10 +10,10 @@ import pytest
 from tests.unit.stream_objects import claim, sights, stream
 from tests.unit.test_operator_streams import AT, DATA, said, situation
 
-from spillway_operator.source_pod import SourceImage, made_of, plan_pod, pod_body, reduce_pod
-from spillway_operator.stream_plan import ClaimPlan, Obstacle, Step
-from spillway_operator.stream_status import plan_stream_report
-from spillway_operator.stream_wire import reduce_claim
+from spillway_operator.streams.plan import ClaimPlan, Obstacle, Step
+from spillway_operator.streams.source_pod import SourceImage, made_of, plan_pod, pod_body, reduce_pod
+from spillway_operator.streams.status import plan_stream_report
+from spillway_operator.streams.wire import reduce_claim
 from spillway_stream.source.spec import decode
 
 BARS = {"widthPixels": 1920, "heightPixels": 1080, "exactFrameRate": "60000/1001", "pattern": "ColorBars"}

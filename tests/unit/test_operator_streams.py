@@ -10,12 +10,12 @@ from tests.unit.stream_objects import GRANTS, claim, offered, sights, stream
 from spillway_crds.orders import Condition
 from spillway_crds.schema.bypassstream_status import STATUS
 from spillway_crds.validate import problems_of
-from spillway_operator.contest import Place, Stakes, settle
-from spillway_operator.stream_events import notes_between
-from spillway_operator.stream_plan import Step, plan_claim
-from spillway_operator.stream_report import StreamReport, decode_stream_report, encode_stream_report
-from spillway_operator.stream_status import Situation, plan_stream_report, without_counts
-from spillway_operator.stream_wire import claim_body, is_about_queues, is_our_slice, says
+from spillway_operator.streams.contest import Place, Stakes, settle
+from spillway_operator.streams.events import notes_between
+from spillway_operator.streams.plan import Step, plan_claim
+from spillway_operator.streams.report import StreamReport, decode_stream_report, encode_stream_report
+from spillway_operator.streams.status import Situation, plan_stream_report, without_counts
+from spillway_operator.streams.wire import claim_body, is_about_queues, is_our_slice, says
 
 NOW, LATER = "2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z"
 SLICES = (offered("n1", 1),)

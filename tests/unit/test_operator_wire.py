@@ -13,13 +13,13 @@ from spillway_crds.filters import NodeSelector, SelectorExpression
 from spillway_crds.grants import granted_interfaces, granted_queues
 from spillway_crds.orders import NodeOrder, NodeState
 from spillway_crds.orders_wire import order_hash
-from spillway_operator.config import Config, Failsafe, decode_config, read_config
-from spillway_operator.config_part import Share
+from spillway_operator.api.pods import pod_trouble
+from spillway_operator.config.part import Share
+from spillway_operator.config.settings import Config, Failsafe, decode_config, read_config
+from spillway_operator.filters.sights import DataplaneSight, NodeSight
+from spillway_operator.filters.wire import dataplane_body, reduce_dataplane, reduce_filter, reduce_node
 from spillway_operator.peers import plan_peers
-from spillway_operator.pods import pod_trouble
-from spillway_operator.sights import DataplaneSight, NodeSight
 from spillway_operator.uninstall import progress_of
-from spillway_operator.wire import dataplane_body, reduce_dataplane, reduce_filter, reduce_node
 
 # ---- configuration ------------------------------------------------------------------------------------------------------
 

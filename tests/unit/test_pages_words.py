@@ -31,7 +31,10 @@ DOCS = REPOSITORY / "docs"
 TROUBLE, METRICS = DOCS / "troubleshooting.md", DOCS / "metrics.md"
 NODE, MEDIA = DOCS / "streams" / "node.md", DOCS / "streams" / "media.md"
 CAMEL = re.compile(r"([A-Z][a-z]+)+\Z")
-OPERATOR = ("status", "verdicts", "events", "stream_plan", "stream_status", "stream_events", "waiting")
+OPERATOR = (
+    *("filters/status", "filters/verdicts", "filters/events"),
+    *("streams/plan", "streams/status", "streams/events", "work/waiting"),
+)
 TYPES = frozenset({"Progressing", "Degraded", "ClockSynchronized", "Connected"})
 OTHERS = frozenset({"True", "False", "Normal", "Warning", "Event", "Pod", "Succeeded"})  # words of Kubernetes
 

@@ -1,0 +1,1 @@
+"""What the chart's values say, read strictly."""

@@ -1,0 +1,1 @@
+"""What comes in by watches and listings, and whose bell it rings."""
