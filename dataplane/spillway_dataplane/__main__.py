@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from spillway_dataplane import __version__
 from spillway_dataplane.agent import Agent
-from spillway_dataplane.api import ApiSource
+from spillway_dataplane.api.orders import ApiSource
 from spillway_dataplane.kernel.compiler import compile_source
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.kernel.events import Changes, watch

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import Empty
 
-from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder, Compile
 from spillway_dataplane.conductor import Conductor
+from spillway_dataplane.kept.artifacts import ArtifactCache
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.lock import NodeLock
 from spillway_dataplane.memory import Memory
 from spillway_dataplane.metrics import Snapshot
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.settings import Settings
 from spillway_dataplane.source import Inbox, LockTaken, Source, Stop
-from spillway_dataplane.store import Store
 from spillway_dataplane.tenure import BEAT_S, Pulse, Tenure, Watch
 
 LOG = logging.getLogger(__name__)

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from spillway_crds.errors import KernelError, SpillwayError, Transient
-from spillway_dataplane.artifacts import ArtifactCache
-from spillway_dataplane.culprits import find_culprits
-from spillway_dataplane.drafts import ages, blame, digest_of, source_of
 from spillway_dataplane.filter.program import ProgramSpec
-from spillway_dataplane.findings import Finding, Reason, from_error
+from spillway_dataplane.kept.artifacts import ArtifactCache
 from spillway_dataplane.kernel.artifact import Artifact
+from spillway_dataplane.node.findings import Finding, Reason, from_error
+from spillway_dataplane.planning.culprits import find_culprits
+from spillway_dataplane.planning.drafts import ages, blame, digest_of, source_of
+from spillway_dataplane.planning.wishes import Seat
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.source import Built, Inbox
-from spillway_dataplane.wishes import Seat
 
 LOG = logging.getLogger(__name__)
 Compile = Callable[[str], Artifact]

@@ -9,27 +9,27 @@ from spillway_crds.errors import SpillwayError
 from spillway_crds.filters import XdpMode
 from spillway_crds.orders import NodeOrder, NodeState, NodeStatus
 from spillway_crds.orders_wire import order_hash
-from spillway_dataplane import records
-from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder
-from spillway_dataplane.counts import forgotten, rule_totals
-from spillway_dataplane.drafts import Draft, make_drafts, passing_draft
 from spillway_dataplane.execute import Executor
-from spillway_dataplane.findings import Finding, Reason, from_error
 from spillway_dataplane.foreman import Foreman, Situation
-from spillway_dataplane.interfaces import Address
+from spillway_dataplane.kept import records
+from spillway_dataplane.kept.artifacts import ArtifactCache
+from spillway_dataplane.kept.counts import forgotten, rule_totals
+from spillway_dataplane.kept.store import ON
 from spillway_dataplane.memory import Memory, revisions_needed
+from spillway_dataplane.node.findings import Finding, Reason, from_error
+from spillway_dataplane.node.interfaces import Address
+from spillway_dataplane.node.observed import ObservedNode
+from spillway_dataplane.node.peers import OwnPeers, flows_in_force, gateways_of, peer_entries
 from spillway_dataplane.observe import Observation, observe
-from spillway_dataplane.observed import ObservedNode
-from spillway_dataplane.peers import OwnPeers, flows_in_force, gateways_of, peer_entries
 from spillway_dataplane.plan import make_plan
+from spillway_dataplane.planning.drafts import Draft, make_drafts, passing_draft
+from spillway_dataplane.planning.standing import ring_findings, standing_drafts
+from spillway_dataplane.planning.view import View
+from spillway_dataplane.planning.wishes import Circumstances, Running
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.report import Picture, build_status, is_live
 from spillway_dataplane.source import Built, EndpointsSeen, LinksChanged, OrderSeen, PeersSeen, SwitchSeen, Wakeup
-from spillway_dataplane.standing import ring_findings, standing_drafts
-from spillway_dataplane.store import ON
-from spillway_dataplane.view import View
-from spillway_dataplane.wishes import Circumstances, Running
 
 LOG = logging.getLogger(__name__)
 PASSING = passing_draft(XdpMode.AUTO)

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spillway_crds.errors import SpillwayError, Transient
-from spillway_dataplane import counts, records
 from spillway_dataplane.actions import Action, Attach, Build, Detach, NoteDetached, Reattach, Replace, WritePeers, WriteSwitches
-from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.filter.slots import SlotTable, release
+from spillway_dataplane.kept import counts, records
+from spillway_dataplane.kept.artifacts import ArtifactCache
+from spillway_dataplane.kept.records import InterfaceRecord
 from spillway_dataplane.kernel.artifact import Artifact
 from spillway_dataplane.memory import Memory
-from spillway_dataplane.observed import ObservedNode
+from spillway_dataplane.node.observed import ObservedNode
 from spillway_dataplane.ports import Kernel
-from spillway_dataplane.records import InterfaceRecord
 
 LOG = logging.getLogger(__name__)
 

@@ -9,17 +9,17 @@ from spillway_crds.errors import SpillwayError
 from spillway_crds.failsafe import PeerEntry
 from spillway_crds.orders import FilterOrder
 from spillway_dataplane.actions import Action, Attach, Build, Detach, Reattach, Replace, WritePeers
-from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder, BuildOrder
-from spillway_dataplane.drafts import Draft
 from spillway_dataplane.execute import Executor
-from spillway_dataplane.explain import explain
-from spillway_dataplane.findings import Finding, Reason
+from spillway_dataplane.kept.artifacts import ArtifactCache
+from spillway_dataplane.node.findings import Finding, Reason
 from spillway_dataplane.observe import Observation
-from spillway_dataplane.refusals import Refusals, hurried, refused, succeeded
+from spillway_dataplane.planning.drafts import Draft
+from spillway_dataplane.planning.explain import explain
+from spillway_dataplane.planning.refusals import Refusals, hurried, refused, succeeded
+from spillway_dataplane.planning.view import Plan, attempt_of
+from spillway_dataplane.planning.wishes import RefusedKey, Running
 from spillway_dataplane.source import Built
-from spillway_dataplane.view import Plan, attempt_of
-from spillway_dataplane.wishes import RefusedKey, Running
 
 LOG = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import os
 import threading
 import time
 
+from spillway_dataplane.kept.store import HANDOVER, LOCK, Store
 from spillway_dataplane.source import Inbox, LockTaken
-from spillway_dataplane.store import HANDOVER, LOCK, Store
 
 LOG = logging.getLogger(__name__)
 COURTESY_S = 2.0  # who gave the lock away lets the other one take it first

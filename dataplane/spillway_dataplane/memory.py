@@ -16,14 +16,14 @@ from spillway_crds.filters import FilterContent
 from spillway_crds.orders import NodeOrder, NodeStatus
 from spillway_crds.orders_wire import decode_order, encode_order
 from spillway_crds.revisions import decode_revision, encode_revision
-from spillway_dataplane.counts import CountBook, begun_anew
-from spillway_dataplane.interfaces import Address
-from spillway_dataplane.peers import ClusterPeers, Endpoint, gateways_known, parse_endpoint, read_cluster_peers
-from spillway_dataplane.records import Records
+from spillway_dataplane.kept.counts import CountBook, begun_anew
+from spillway_dataplane.kept.records import Records
+from spillway_dataplane.kept.store import COUNTS, ORDER, PEERS, RECORDS, REVISIONS, SWITCH, TROUBLE, Store
+from spillway_dataplane.kept.wire import decode_book, decode_records, encode_book, encode_records
+from spillway_dataplane.node.interfaces import Address
+from spillway_dataplane.node.peers import ClusterPeers, Endpoint, gateways_known, parse_endpoint, read_cluster_peers
+from spillway_dataplane.planning.wishes import Contents
 from spillway_dataplane.source import OrderSeen
-from spillway_dataplane.store import COUNTS, ORDER, PEERS, RECORDS, REVISIONS, SWITCH, TROUBLE, Store
-from spillway_dataplane.store_wire import decode_book, decode_records, encode_book, encode_records
-from spillway_dataplane.wishes import Contents
 
 LOG = logging.getLogger(__name__)
 

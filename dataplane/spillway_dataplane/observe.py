@@ -9,11 +9,11 @@ from pathlib import Path
 
 from spillway_crds.errors import SpillwayError
 from spillway_dataplane.filter.program import Switches
-from spillway_dataplane.interfaces import Address
-from spillway_dataplane.observed import ObservedNode
-from spillway_dataplane.peers import read_resolvers
+from spillway_dataplane.kept.store import OFF, ON, Store
+from spillway_dataplane.node.interfaces import Address
+from spillway_dataplane.node.observed import ObservedNode
+from spillway_dataplane.node.peers import read_resolvers
 from spillway_dataplane.ports import Kernel
-from spillway_dataplane.store import OFF, ON, Store
 
 LOG = logging.getLogger(__name__)
 RESOLV_CONF = Path("/etc/resolv.conf")

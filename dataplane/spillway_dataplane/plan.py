@@ -13,13 +13,13 @@ from spillway_crds.filters import XdpMode
 from spillway_crds.orders import Attach as Turn
 from spillway_crds.orders import NodeState
 from spillway_dataplane.actions import Action, Attach, Build, Detach, NoteDetached, Reattach, Replace, WritePeers, WriteSwitches
-from spillway_dataplane.drafts import Draft
 from spillway_dataplane.filter.program import Switches
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.observed import ObservedInterface, PinnedLink
-from spillway_dataplane.records import InterfaceRecord
-from spillway_dataplane.switches import padded, succeeded, switches_for, words_gone
-from spillway_dataplane.view import Plan, View, attempt_of, wish_hash
+from spillway_dataplane.kept.records import InterfaceRecord
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.observed import ObservedInterface, PinnedLink
+from spillway_dataplane.planning.drafts import Draft
+from spillway_dataplane.planning.switches import padded, succeeded, switches_for, words_gone
+from spillway_dataplane.planning.view import Plan, View, attempt_of, wish_hash
 
 Step = Action | Finding
 NOTHING_DROPPED = padded(Switches(enforcement=False))

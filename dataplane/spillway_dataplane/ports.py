@@ -9,7 +9,7 @@ from spillway_crds.failsafe import PeerEntry
 from spillway_crds.filters import XdpMode
 from spillway_dataplane.filter.program import Counts, InterfaceCounts, Switches
 from spillway_dataplane.kernel.artifact import Artifact
-from spillway_dataplane.observed import ObservedNode
+from spillway_dataplane.node.observed import ObservedNode
 
 
 class Kernel(Protocol):

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from spillway_crds.filters import FilterContent
 from spillway_crds.orders import Condition, FilterOrder, FilterState, FilterStatus, InterfaceStatus, NodeOrder, NodeStatus, Totals
 from spillway_dataplane import __version__
-from spillway_dataplane.counts import filter_totals, rules_of
-from spillway_dataplane.drafts import Draft
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, Switches
 from spillway_dataplane.filter.slots import RuleKey
-from spillway_dataplane.findings import HARMLESS_REASONS, PENDING_REASONS, Finding
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
-from spillway_dataplane.records import MemberRecord, Records
-from spillway_dataplane.switches import modes_by_uid
-from spillway_dataplane.wishes import Contents
+from spillway_dataplane.kept.counts import filter_totals, rules_of
+from spillway_dataplane.kept.records import MemberRecord, Records
+from spillway_dataplane.node.findings import HARMLESS_REASONS, PENDING_REASONS, Finding
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.planning.drafts import Draft
+from spillway_dataplane.planning.switches import modes_by_uid
+from spillway_dataplane.planning.wishes import Contents
 
 READY = "Ready"
 ATTACHED = "Attached"

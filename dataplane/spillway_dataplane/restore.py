@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from queue import Empty
 
 from spillway_crds.orders import NodeStatus
-from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder, Compile
 from spillway_dataplane.conductor import Conductor
+from spillway_dataplane.kept.artifacts import ArtifactCache
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.lock import NodeLock
 from spillway_dataplane.memory import Memory
 from spillway_dataplane.ports import Kernel
 from spillway_dataplane.settings import Settings
 from spillway_dataplane.source import Inbox
-from spillway_dataplane.store import Store
 from spillway_dataplane.tenure import utc_now
 
 LOG = logging.getLogger(__name__)

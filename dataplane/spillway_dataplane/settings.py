@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from spillway_dataplane.interfaces import Address
+from spillway_dataplane.node.interfaces import Address
 
 DEFAULT_STATE = Path("/var/lib/spillway")
 DEFAULT_BPFFS = Path("/bpf")

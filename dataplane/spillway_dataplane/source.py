@@ -14,9 +14,9 @@ from typing import Protocol
 from spillway_crds.errors import SpillwayError
 from spillway_crds.filters import FilterContent
 from spillway_crds.orders import NodeOrder, NodeStatus
-from spillway_dataplane.findings import Finding
-from spillway_dataplane.peers import Endpoint
-from spillway_dataplane.wishes import RefusedKey
+from spillway_dataplane.node.findings import Finding
+from spillway_dataplane.node.peers import Endpoint
+from spillway_dataplane.planning.wishes import RefusedKey
 
 
 @dataclass(frozen=True, slots=True)

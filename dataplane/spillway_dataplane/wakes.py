@@ -7,8 +7,8 @@ import os
 import signal
 from types import FrameType
 
+from spillway_dataplane.kept.store import HANDOVER, OFF, ON, Store
 from spillway_dataplane.source import Inbox, MarkersChanged, Stop
-from spillway_dataplane.store import HANDOVER, OFF, ON, Store
 
 MARKERS = (OFF, ON, HANDOVER)
 ENTRY_CHANGES = fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from spillway_crds.errors import SpillwayError
 from spillway_dataplane.cli.status import look
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.settings import PINS
-from spillway_dataplane.store import Store
 
 PAUSE_S = 0.25
 

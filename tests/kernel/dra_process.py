@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.unit.dra_fakes import NODE, KubeletSide, MemoryApi, Raw
 
-from spillway_dataplane.apicalls import ApiRefused
+from spillway_dataplane.api.calls import ApiRefused
 from spillway_dataplane.dra.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from spillway_dataplane.filter.program import MODE_SLOTS, Switches
 from spillway_dataplane.kernel import libbpf
 from spillway_dataplane.kernel.artifact import MAPS
 from spillway_dataplane.kernel.datapath import Datapath
-from spillway_dataplane.observed import ObservedInterface, PinnedLink
+from spillway_dataplane.node.observed import ObservedInterface, PinnedLink
 
 ONE, TWO = "1" * 11, "2" * 11
 FRAMES = 50

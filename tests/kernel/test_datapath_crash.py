@@ -21,7 +21,7 @@ from spillway_crds.filters import XdpMode
 from spillway_dataplane.kernel import libbpf, maps
 from spillway_dataplane.kernel.artifact import MAPS, Artifact, MapSpec
 from spillway_dataplane.kernel.datapath import Datapath
-from spillway_dataplane.observed import PinnedLink
+from spillway_dataplane.node.observed import PinnedLink
 
 ONE, TWO = "1" * 11, "2" * 11
 FRAMES = 20

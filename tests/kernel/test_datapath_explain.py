@@ -10,7 +10,7 @@ from spillway_crds.errors import Conflict, KernelError, NotSupported, SpillwayEr
 from spillway_crds.filters import XdpMode
 from spillway_dataplane.kernel.explain import attach_error, kernel_error
 from spillway_dataplane.kernel.objects import VerifierRefused
-from spillway_dataplane.observed import ObservedInterface, ObservedXdp
+from spillway_dataplane.node.observed import ObservedInterface, ObservedXdp
 
 CARD = ObservedInterface("eth0", 2, driver="igb", mtu=9000, rx_queues=4)
 TAKEN = ObservedInterface("eth0", 2, attached=ObservedXdp(31, XdpMode.GENERIC, "xdp_other"))

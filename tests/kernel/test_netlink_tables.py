@@ -12,7 +12,7 @@ from tests.kernel.netpair import NetnsPair, ip, open_descriptors, quieten
 
 from spillway_dataplane.kernel import netlink
 from spillway_dataplane.kernel.rtnetlink import split
-from spillway_dataplane.observed import DefaultRoute, ObservedInterface
+from spillway_dataplane.node.observed import DefaultRoute, ObservedInterface
 
 
 def found(ifname: str) -> ObservedInterface:

@@ -16,16 +16,16 @@ from spillway_crds.failsafe import PeerEntry
 from spillway_crds.filters import FilterContent, Match, Mode, Rule, RuleAction, XdpMode
 from spillway_crds.orders import Attach, FilterOrder, NodeOrder, NodeState, NodeStatus
 from spillway_crds.revisions import revision_name
-from spillway_dataplane.artifacts import ArtifactCache
 from spillway_dataplane.builder import Builder
 from spillway_dataplane.conductor import Conductor
 from spillway_dataplane.filter.generate import digest
 from spillway_dataplane.filter.program import MODE_OFF, MODE_SLOTS, Counts, InterfaceCounts, Switches
+from spillway_dataplane.kept.artifacts import ArtifactCache
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.kernel.artifact import Artifact
 from spillway_dataplane.memory import Memory
-from spillway_dataplane.observed import DefaultRoute, ObservedInterface, ObservedNode, ObservedXdp, PinnedLink
+from spillway_dataplane.node.observed import DefaultRoute, ObservedInterface, ObservedNode, ObservedXdp, PinnedLink
 from spillway_dataplane.source import Inbox, OrderSeen
-from spillway_dataplane.store import Store
 
 FOREIGN = 900  # programs from here on are not ours
 NOW = "2026-01-01T00:00:00Z"

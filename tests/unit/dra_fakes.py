@@ -18,7 +18,7 @@ import grpc
 
 from spillway_crds.errors import Conflict, SpillwayError
 from spillway_crds.streams import BindMode
-from spillway_dataplane.apicalls import ApiRefused
+from spillway_dataplane.api.calls import ApiRefused
 from spillway_dataplane.dra.names import QUEUE_DRIVER
 from spillway_dataplane.dra.protocol import DRA, MESSAGES, REGISTRATION, SERVICES
 from spillway_dataplane.stream.model import RingOrder, RingState, RingStatus

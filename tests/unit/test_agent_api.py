@@ -15,7 +15,7 @@ from spillway_crds.errors import InvalidIntent
 from spillway_crds.orders import NodeOrder, NodeState, NodeStatus
 from spillway_crds.orders_wire import encode_order
 from spillway_crds.revisions import encode_revision
-from spillway_dataplane.api import ApiSource, is_off, switch_of
+from spillway_dataplane.api.orders import ApiSource, is_off, switch_of
 from spillway_dataplane.source import EndpointsSeen, Inbox, OrderSeen, PeersSeen, SwitchSeen, Wakeup
 
 DATAPLANE = "/apis/spillway.dev/v1alpha1/nodedataplanes/node-7"

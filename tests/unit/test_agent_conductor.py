@@ -18,7 +18,7 @@ from spillway_crds.orders_wire import encode_status, trim_status
 from spillway_crds.schema.nodedataplane import STATUS
 from spillway_crds.validate import problems_of
 from spillway_dataplane.filter.matcher import peers_of
-from spillway_dataplane.observed import DefaultRoute, ObservedXdp
+from spillway_dataplane.node.observed import DefaultRoute, ObservedXdp
 from spillway_dataplane.source import LinksChanged, OrderSeen, PeersSeen, SwitchSeen
 
 

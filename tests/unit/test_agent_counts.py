@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from spillway_crds.orders import Totals
-from spillway_dataplane import counts
 from spillway_dataplane.filter.program import Counts
 from spillway_dataplane.filter.slots import RuleKey, SlotTable, assign, release
-from spillway_dataplane.store_wire import decode_book, encode_book
+from spillway_dataplane.kept import counts
+from spillway_dataplane.kept.wire import decode_book, encode_book
 
 INTERFACES = ("eth0", "eth1")
 FILTERS = ("uid-a", "uid-b")

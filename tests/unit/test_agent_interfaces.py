@@ -6,9 +6,9 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from spillway_dataplane.findings import Reason
-from spillway_dataplane.interfaces import choose
-from spillway_dataplane.observed import DefaultRoute, ObservedInterface, ObservedNode
+from spillway_dataplane.node.findings import Reason
+from spillway_dataplane.node.interfaces import choose
+from spillway_dataplane.node.observed import DefaultRoute, ObservedInterface, ObservedNode
 
 NODE_IP = ip_address("10.0.0.11")
 LO = ObservedInterface("lo", 1)

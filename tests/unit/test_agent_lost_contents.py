@@ -12,8 +12,8 @@ from tests.unit.agent_fakes import FakeKernel, Node, Orders, card, content, rule
 from spillway_crds.filters import Mode, XdpMode
 from spillway_crds.orders import FilterState, NodeState, NodeStatus
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, MODE_SLOTS, Switches
+from spillway_dataplane.kept.store import PEERS, RECORDS, REVISIONS
 from spillway_dataplane.source import LinksChanged, OrderSeen, PeersSeen, SwitchSeen
-from spillway_dataplane.store import PEERS, RECORDS, REVISIONS
 
 ORDERS = Orders()
 DNS = ORDERS.filter("dns", content())

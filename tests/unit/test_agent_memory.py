@@ -10,14 +10,14 @@ import pytest
 from tests.unit.agent_fakes import Orders, content
 
 from spillway_crds.orders import Totals
-from spillway_dataplane.artifacts import KEPT_UNUSED, ArtifactCache
-from spillway_dataplane.counts import CountBook
 from spillway_dataplane.filter.slots import RuleKey, SlotTable, assign
+from spillway_dataplane.kept.artifacts import KEPT_UNUSED, ArtifactCache
+from spillway_dataplane.kept.counts import CountBook
+from spillway_dataplane.kept.records import InterfaceRecord, MemberRecord, Records, with_attached
+from spillway_dataplane.kept.store import BYTECODE, COUNTS, ORDER, RECORDS, Store
+from spillway_dataplane.kept.wire import decode_records, encode_records
 from spillway_dataplane.kernel.artifact import Artifact
 from spillway_dataplane.memory import Memory
-from spillway_dataplane.records import InterfaceRecord, MemberRecord, Records, with_attached
-from spillway_dataplane.store import BYTECODE, COUNTS, ORDER, RECORDS, Store
-from spillway_dataplane.store_wire import decode_records, encode_records
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from spillway_crds.failsafe import DEFAULT_CEILING_PPS, Peers
-from spillway_dataplane.observed import DefaultRoute, ObservedNode
-from spillway_dataplane.peers import (
+from spillway_dataplane.node.observed import DefaultRoute, ObservedNode
+from spillway_dataplane.node.peers import (
     ClusterPeers,
     OwnPeers,
     flows_in_force,

@@ -13,16 +13,16 @@ from spillway_crds.filters import Mode, XdpMode
 from spillway_crds.orders import Attach as Turn
 from spillway_crds.orders import NodeOrder, NodeState
 from spillway_dataplane.actions import Attach, Build, Detach, NoteDetached, Reattach, Replace, WritePeers, WriteSwitches
-from spillway_dataplane.drafts import make_drafts
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_SLOTS, Switches
 from spillway_dataplane.filter.slots import SlotTable
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.observed import ObservedNode, ObservedXdp, PinnedLink
+from spillway_dataplane.kept.records import InterfaceRecord, MemberRecord, Records
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.observed import ObservedNode, ObservedXdp, PinnedLink
 from spillway_dataplane.plan import make_plan
-from spillway_dataplane.records import InterfaceRecord, MemberRecord, Records
-from spillway_dataplane.standing import standing_drafts
-from spillway_dataplane.view import View, attempt_of, wish_hash
-from spillway_dataplane.wishes import Circumstances
+from spillway_dataplane.planning.drafts import make_drafts
+from spillway_dataplane.planning.standing import standing_drafts
+from spillway_dataplane.planning.view import View, attempt_of, wish_hash
+from spillway_dataplane.planning.wishes import Circumstances
 
 ORDERS = Orders()
 FILTER = ORDERS.filter("dns", content())

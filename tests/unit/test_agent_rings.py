@@ -9,7 +9,7 @@ from tests.unit.agent_fakes import FOREIGN, FakeKernel, Node, Orders, card, cont
 
 from spillway_crds.filters import XdpMode
 from spillway_crds.orders import Attach, FilterState, NodeState
-from spillway_dataplane.observed import ObservedXdp
+from spillway_dataplane.node.observed import ObservedXdp
 
 TX = content(interfaces=("eth1",))
 

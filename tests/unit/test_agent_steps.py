@@ -12,18 +12,18 @@ from tests.unit.agent_fakes import Orders, card, content, rule
 from spillway_crds.errors import KernelError, SpillwayError
 from spillway_crds.filters import FilterContent, XdpMode
 from spillway_crds.orders import Condition, NodeStatus
-from spillway_dataplane.culprits import find_culprits
-from spillway_dataplane.drafts import make_drafts
 from spillway_dataplane.filter.program import COUNTER_SLOTS, FilterUnit, ProgramSpec
 from spillway_dataplane.filter.slots import SlotTable, assign
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.observed import ObservedNode
-from spillway_dataplane.records import MemberRecord
-from spillway_dataplane.refusals import LONGEST_S, SLOW_LONGEST_S, Refusals, delay_s, hurried, refused, succeeded
+from spillway_dataplane.kept.records import MemberRecord
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.observed import ObservedNode
+from spillway_dataplane.planning.culprits import find_culprits
+from spillway_dataplane.planning.drafts import make_drafts
+from spillway_dataplane.planning.refusals import LONGEST_S, SLOW_LONGEST_S, Refusals, delay_s, hurried, refused, succeeded
+from spillway_dataplane.planning.view import Attempt
+from spillway_dataplane.planning.wishes import Circumstances
 from spillway_dataplane.report import next_counts_at, with_times
 from spillway_dataplane.settings import read_settings
-from spillway_dataplane.view import Attempt
-from spillway_dataplane.wishes import Circumstances
 
 REFUSED = KernelError(errno=13, operation="load program")
 ATTEMPT = Attempt("eth0", 2, "abc", XdpMode.NATIVE, 1500, 4, True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from spillway_dataplane.cards import ObservedCard, RssTable, SteeringRule, command_without, zero_copy_refusals
 from spillway_dataplane.kernel.cards import packets_of_queue
 from spillway_dataplane.kernel.steering import rule_of
+from spillway_dataplane.node.cards import ObservedCard, RssTable, SteeringRule, command_without, zero_copy_refusals
 
 BLOCKS = tuple(queue for queue in range(4) for _ in range(32))  # igb after boot
 INTERLEAVED = tuple(entry % 4 for entry in range(128))  # igb after `ethtool -X default`; virtio_net

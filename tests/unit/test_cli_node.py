@@ -20,12 +20,12 @@ from spillway_dataplane.cli.node_files import read_memory
 from spillway_dataplane.cli.node_view import Reading, Remembered, view_node
 from spillway_dataplane.cli.status import _camel
 from spillway_dataplane.cli.switching import switch_off, switch_on
-from spillway_dataplane.counts import CountBook
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, Counts, Switches
 from spillway_dataplane.filter.slots import RuleKey, SlotTable
-from spillway_dataplane.observed import ObservedInterface, ObservedNode, ObservedXdp, PinnedLink
-from spillway_dataplane.records import MemberRecord, Records
-from spillway_dataplane.store import OFF, ON, SWITCH, Store
+from spillway_dataplane.kept.counts import CountBook
+from spillway_dataplane.kept.records import MemberRecord, Records
+from spillway_dataplane.kept.store import OFF, ON, SWITCH, Store
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode, ObservedXdp, PinnedLink
 
 LINK = PinnedLink(link_id=7, ifindex=2, program_id=31, program_tag="0123456789abcdef", digest="aaaaaaaaaaa")
 OURS = ObservedInterface("eth0", 2, attached=ObservedXdp(31, XdpMode.NATIVE, "spw_aaaaaaaaaaa"), pinned=LINK, maps_pinned=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spillway_dataplane.apicalls import ApiRefused
+from spillway_dataplane.api.calls import ApiRefused
 from spillway_dataplane.cli import streams
 from spillway_dataplane.cli.arguments import parser
 from spillway_dataplane.cli.console import JSON, TEXT, Say

@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("operator/spillway_operator", "dataplane/spillway_dataplane", "dataplane/spillway_stream")
 TOOL = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
@@ -44,8 +46,8 @@ def test_every_room_is_packaged() -> None:
     assert found == set(TOOL["setuptools"]["packages"])
 
 
-def test_the_map_shows_every_room_of_the_operator() -> None:
-    home = REPOSITORY / "operator" / "spillway_operator"
-    rooms = {file.parent.relative_to(REPOSITORY) for file in home.glob("*/__init__.py")}
+@pytest.mark.parametrize("package", PACKAGES[:2])
+def test_the_map_shows_every_room(package: str) -> None:
+    rooms = {file.parent.relative_to(REPOSITORY) for file in (REPOSITORY / package).glob("*/__init__.py")}
     text = (REPOSITORY / "docs" / "code.md").read_text()
     assert {room for room in rooms if f"[{room.name}](../{room})" not in text} == set()

@@ -10,7 +10,7 @@ from tests.unit import dra_fakes
 from tests.unit.dra_fakes import Raw
 
 from spillway_crds.errors import Transient
-from spillway_dataplane.apicalls import ApiRefused
+from spillway_dataplane.api.calls import ApiRefused
 from spillway_dataplane.dra.claims import ClaimRef
 from spillway_dataplane.dra.report import Condition, DeviceReport, Report
 from spillway_dataplane.dra.reporter import ClaimReporter, put_back

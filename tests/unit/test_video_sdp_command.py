@@ -11,7 +11,7 @@ import pytest
 
 from spillway_crds.sdp import LegFacts, SessionFacts, session_facts
 from spillway_crds.streams import BypassStream, Flow, RingParameters, StreamSpec, VideoSource
-from spillway_dataplane.apicalls import ApiRefused
+from spillway_dataplane.api.calls import ApiRefused
 from spillway_dataplane.cli import sdp
 from spillway_dataplane.cli.console import JSON, TEXT, Say
 from spillway_dataplane.cli.exits import CommandError, Exit

@@ -9,10 +9,10 @@ from contextlib import suppress
 from spillway_crds.errors import KernelError
 from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.node_view import Reading, Remembered
+from spillway_dataplane.kept.store import LOCK, OFF, TROUBLE, Store
 from spillway_dataplane.memory import Memory
-from spillway_dataplane.observed import ObservedNode
+from spillway_dataplane.node.observed import ObservedNode
 from spillway_dataplane.ports import Kernel
-from spillway_dataplane.store import LOCK, OFF, TROUBLE, Store
 
 GONE = frozenset({errno.ENOENT, errno.ENODEV})
 

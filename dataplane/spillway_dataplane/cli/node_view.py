@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from spillway_crds.filters import FilterContent
 from spillway_crds.orders import FilterState, NodeOrder, RuleTotals, Totals
 from spillway_dataplane.cli.lock_seen import AgentSeen
-from spillway_dataplane.counts import CountBook, filter_totals, rule_totals, rules_of, seen
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, Counts, InterfaceCounts, Switches
 from spillway_dataplane.filter.slots import RuleKey, SlotTable
-from spillway_dataplane.observed import ObservedInterface, ObservedNode, PinnedLink
-from spillway_dataplane.records import MemberRecord, Records
+from spillway_dataplane.kept.counts import CountBook, filter_totals, rule_totals, rules_of, seen
+from spillway_dataplane.kept.records import MemberRecord, Records
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode, PinnedLink
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.switching import switch_off
 from spillway_dataplane.dra.leftovers import remove_leftovers
 from spillway_dataplane.dra.settings import StreamSettings
+from spillway_dataplane.kept.store import LOCK, Store
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.kernel.programs import NAME_PREFIX
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
 from spillway_dataplane.settings import PINS
-from spillway_dataplane.store import LOCK, Store
 
 OUR_NAME = re.compile(NAME_PREFIX + "[0-9a-f]{11}")
 

@@ -7,9 +7,9 @@ import argparse
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import Exit
 from spillway_dataplane.cli.switching import switch_on
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.settings import PINS
-from spillway_dataplane.store import Store
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Exit:

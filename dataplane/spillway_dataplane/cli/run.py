@@ -13,10 +13,10 @@ from spillway_dataplane.cli.folder import FolderSource
 from spillway_dataplane.cli.lock_seen import see_agent
 from spillway_dataplane.cli.run_report import RunReport
 from spillway_dataplane.cli.this_machine import log_warnings, settings_here, watch_links
+from spillway_dataplane.kept.store import LOCK, Store
 from spillway_dataplane.kernel.compiler import compile_source
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.settings import Settings
-from spillway_dataplane.store import LOCK, Store
 from spillway_dataplane.wakes import Wakes
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"

@@ -16,7 +16,7 @@ from spillway_crds.resolve import Resolution
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.manifests import Loaded
 from spillway_dataplane.cli.review import review
-from spillway_dataplane.findings import HARMLESS_REASONS
+from spillway_dataplane.node.findings import HARMLESS_REASONS
 
 
 class RunReport:

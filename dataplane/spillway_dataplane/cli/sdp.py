@@ -12,7 +12,7 @@ from spillway_crds.sdp import session_description, session_facts
 from spillway_crds.sdp_compare import differences
 from spillway_crds.streams_wire import decode_stream
 from spillway_dataplane import __version__
-from spillway_dataplane.apicalls import NOT_FOUND, ApiCalls, ApiRefused, Raw, load_configuration
+from spillway_dataplane.api.calls import NOT_FOUND, ApiCalls, ApiRefused, Raw, load_configuration
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import CommandError, Exit
 from spillway_dataplane.dra.names import claim_path

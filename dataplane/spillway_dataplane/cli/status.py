@@ -12,9 +12,9 @@ from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import Exit
 from spillway_dataplane.cli.node_files import read_kernel, read_memory
 from spillway_dataplane.cli.node_view import FREE, FilterView, InterfaceView, NodeView, view_node
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.settings import PINS
-from spillway_dataplane.store import Store
 
 Json = dict[str, Any]
 COUNT_COLUMNS = ("Matched#", "Dropped#", "Would drop#", "Dropped bytes#")

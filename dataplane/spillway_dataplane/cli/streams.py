@@ -10,7 +10,7 @@ from typing import Any
 
 from spillway_crds import names
 from spillway_dataplane import __version__
-from spillway_dataplane.apicalls import NOT_FOUND, ApiCalls, ApiRefused, Raw, load_configuration
+from spillway_dataplane.api.calls import NOT_FOUND, ApiCalls, ApiRefused, Raw, load_configuration
 from spillway_dataplane.cli.console import Say
 from spillway_dataplane.cli.exits import CommandError, Exit
 from spillway_dataplane.cli.streams_view import RingView, age_text, holders, is_ours, view_rings

@@ -6,8 +6,8 @@ import errno
 from dataclasses import replace
 
 from spillway_crds.errors import KernelError
+from spillway_dataplane.kept.store import OFF, ON, SWITCH, Store
 from spillway_dataplane.kernel.datapath import Datapath
-from spillway_dataplane.store import OFF, ON, SWITCH, Store
 
 ATTEMPTS = 5  # an agent that is writing its switches in this moment has not seen the file yet
 

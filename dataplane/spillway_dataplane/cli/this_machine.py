@@ -10,8 +10,8 @@ import sys
 from contextlib import AbstractContextManager
 from ipaddress import ip_address
 
-from spillway_dataplane.interfaces import Address
 from spillway_dataplane.kernel import netlink
+from spillway_dataplane.node.interfaces import Address
 from spillway_dataplane.settings import Settings
 from spillway_dataplane.source import Inbox, LinksChanged
 

@@ -16,7 +16,7 @@ from spillway_crds.streams_wire import decode_parameters, encode_parameters
 from spillway_dataplane.dra.cdi import encode_cdi, file_name, uid_of
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord
 from spillway_dataplane.dra.surroundings import Surroundings
-from spillway_dataplane.store import Store
+from spillway_dataplane.kept.store import Store
 
 LOG = logging.getLogger(__name__)
 SUFFIX = ".json"

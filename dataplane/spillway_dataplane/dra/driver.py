@@ -27,9 +27,9 @@ from spillway_dataplane.dra.settings import StreamSettings
 from spillway_dataplane.dra.sockets import remove_dead_sockets
 from spillway_dataplane.dra.surroundings import NOTHING_NEAR, Near
 from spillway_dataplane.dra.tenure import Tenure
+from spillway_dataplane.kept.store import Store
 from spillway_dataplane.lock import NodeLock
 from spillway_dataplane.source import Inbox, LinksChanged, LockTaken, Stop
-from spillway_dataplane.store import Store
 
 LOG = logging.getLogger(__name__)
 DEAD_AFTER_S = 60.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spillway_crds.errors import SpillwayError
 from spillway_dataplane import __version__
-from spillway_dataplane.apicalls import ApiCalls, load_configuration
+from spillway_dataplane.api.calls import ApiCalls, load_configuration
 from spillway_dataplane.dra.driver import Driver
 from spillway_dataplane.dra.metrics import StreamCollector
 from spillway_dataplane.dra.near import observe_ptp, observe_surroundings

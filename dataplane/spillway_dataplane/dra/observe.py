@@ -9,12 +9,12 @@ from pathlib import Path
 
 from spillway_crds.errors import SpillwayError
 from spillway_crds.filters import XdpMode
-from spillway_dataplane.cards import zero_copy_refusals
 from spillway_dataplane.dra.devices import UNKNOWN_NUMA_NODE, Card
 from spillway_dataplane.kernel import netlink
 from spillway_dataplane.kernel.cards import observe_card
 from spillway_dataplane.kernel.netdev import offers_zero_copy
-from spillway_dataplane.observed import ObservedInterface
+from spillway_dataplane.node.cards import zero_copy_refusals
+from spillway_dataplane.node.observed import ObservedInterface
 
 LOG = logging.getLogger(__name__)
 SYS_NET = Path("/sys/class/net")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from spillway_dataplane.apicalls import Raw
+from spillway_dataplane.api.calls import Raw
 from spillway_dataplane.stream.model import RingOrder, RingStatus
 
 
@@ -25,7 +25,7 @@ class Keeper(Protocol):
 
 
 class Api(Protocol):
-    """The calls of apicalls.ApiCalls that are used here. All raise Transient, ApiRefused among them."""
+    """The calls of api.calls.ApiCalls that are used here. All raise Transient, ApiRefused among them."""
 
     def get(self, path: str, **query: str | int) -> Raw:
         """Return one object, or one list."""

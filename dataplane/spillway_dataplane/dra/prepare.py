@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from spillway_crds.errors import Conflict, InvalidIntent, KernelError, SpillwayError, Transient
-from spillway_dataplane.apicalls import NOT_FOUND, ApiRefused
+from spillway_dataplane.api.calls import NOT_FOUND, ApiRefused
 from spillway_dataplane.dra.checkpoint import Checkpoints
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord, allocated_devices, granted, read_claim
 from spillway_dataplane.dra.grants import Grants

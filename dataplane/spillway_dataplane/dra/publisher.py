@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Mapping
 
 from spillway_crds.errors import Transient
-from spillway_dataplane.apicalls import Raw
+from spillway_dataplane.api.calls import Raw
+from spillway_dataplane.api.watching import Backoff, ListWatch, Objects
 from spillway_dataplane.dra.devices import QueueDevice
 from spillway_dataplane.dra.names import FIELD_MANAGER, QUEUE_DRIVER, SLICES
 from spillway_dataplane.dra.ports import Api, MakeApi
 from spillway_dataplane.dra.slices import SliceAction, WriteSlice, encode_slice, plan_slices
-from spillway_dataplane.watching import Backoff, ListWatch, Objects
 
 LOG = logging.getLogger(__name__)
 SETTLE_S = 0.5  # after a write: the watch has to tell of it before the next plan, or it would be written again

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from spillway_crds.errors import Transient
-from spillway_dataplane.apicalls import CONFLICT, NOT_FOUND, ApiRefused, Raw
+from spillway_dataplane.api.calls import CONFLICT, NOT_FOUND, ApiRefused, Raw
+from spillway_dataplane.api.watching import Backoff
 from spillway_dataplane.dra.claims import ClaimRef
 from spillway_dataplane.dra.names import FIELD_MANAGER, claim_path
 from spillway_dataplane.dra.ports import Api, MakeApi
 from spillway_dataplane.dra.report import Condition, Report, conditions_of, dated
 from spillway_dataplane.dra.report_wire import decode_conditions, encode_report
 from spillway_dataplane.dra.stored_claim import CONTENT_TYPE, uid_of_stored, with_devices
-from spillway_dataplane.watching import Backoff
 
 LOG = logging.getLogger(__name__)
 AT_LEAST_S = 1.0

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from spillway_dataplane.dra.names import QUEUE_DRIVER
-from spillway_dataplane.interfaces import Address
+from spillway_dataplane.node.interfaces import Address
 
 DEFAULT_KUBELET = Path("/var/lib/kubelet")
 DEFAULT_CDI = Path("/var/run/cdi")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from spillway_crds.errors import KernelError, Transient
 from spillway_crds.filters import XdpMode
-from spillway_dataplane.cards import ObservedCard, RssTable, zero_copy_refusals
 from spillway_dataplane.kernel import netlink
 from spillway_dataplane.kernel.ethtool import features, private_flags, statistics
 from spillway_dataplane.kernel.netdev import offers_zero_copy, queue_received
 from spillway_dataplane.kernel.steering import ntuple_rules, rss_contexts, rss_table, rx_rings
+from spillway_dataplane.node.cards import ObservedCard, RssTable, zero_copy_refusals
 
 SYS_NET = Path("/sys/class/net")
 _RECEIVED = (  # what drivers call the packets that came to one RX queue

@@ -24,7 +24,7 @@ from spillway_dataplane.kernel.objects import Fd
 from spillway_dataplane.kernel.pins import NODE, NODE_MAPS, PINNED_MAPS, InterfacePins, entries, locked, remove_tree
 from spillway_dataplane.kernel.programs import loaded, open_node_map, pinned_map
 from spillway_dataplane.kernel.survey import pinned_names, pins_of, survey
-from spillway_dataplane.observed import ObservedNode
+from spillway_dataplane.node.observed import ObservedNode
 
 SPECS = {spec.name: spec for spec in MAPS}
 FIRST = b"\0\0\0\0"  # the only key of an array of one

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from spillway_crds.errors import Conflict, KernelError, NotSupported, SpillwayError, Transient
 from spillway_crds.filters import XdpMode
 from spillway_dataplane.kernel.objects import VerifierRefused
-from spillway_dataplane.observed import ObservedInterface
+from spillway_dataplane.node.observed import ObservedInterface
 
 VERIFIER_LINES = 8
 REFUSED = frozenset({errno.EPERM, errno.EACCES})

@@ -26,7 +26,7 @@ from spillway_dataplane.kernel.libbpf import (
 from spillway_dataplane.kernel.objects import Fd
 from spillway_dataplane.kernel.pins import LINK, Generation, InterfacePins, detach, remove_tree
 from spillway_dataplane.kernel.programs import load_generation
-from spillway_dataplane.observed import ObservedInterface, ObservedXdp
+from spillway_dataplane.node.observed import ObservedInterface, ObservedXdp
 
 MODE_FLAGS = {XdpMode.NATIVE: XDP_DRV_MODE, XdpMode.GENERIC: XDP_SKB_MODE}
 

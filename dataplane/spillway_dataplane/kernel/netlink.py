@@ -30,7 +30,7 @@ from spillway_dataplane.kernel.rtnetlink import (
     routes_request,
     slim,
 )
-from spillway_dataplane.observed import DefaultRoute, ObservedInterface, ObservedXdp
+from spillway_dataplane.node.observed import DefaultRoute, ObservedInterface, ObservedXdp
 
 SYS_NET = Path("/sys/class/net")
 IFF_UP, IFF_LOWER_UP = 1 << 0, 1 << 16

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 
-from spillway_dataplane.cards import RssTable, SteeringRule
 from spillway_dataplane.kernel.ethtool import ask
+from spillway_dataplane.node.cards import RssTable, SteeringRule
 
 ETHTOOL_GRXRINGS, ETHTOOL_GRXCLSRLCNT, ETHTOOL_GRXCLSRULE, ETHTOOL_GRXCLSRLALL, ETHTOOL_GRSSH = 0x2D, 0x2E, 0x2F, 0x30, 0x46
 

@@ -10,7 +10,7 @@ from spillway_dataplane.kernel import netlink
 from spillway_dataplane.kernel.links import name_program
 from spillway_dataplane.kernel.pins import NODE, PINNED_MAPS, InterfacePins, decode_name, encode_name, entries
 from spillway_dataplane.kernel.programs import digest_of
-from spillway_dataplane.observed import ObservedInterface, ObservedNode, PinnedLink
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode, PinnedLink
 
 ATTEMPTS = 3  # another process may change a program between our look at the links and at the devices
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from spillway_dataplane.cards import RssTable, SteeringRule, zero_copy_refusals
 from spillway_dataplane.kernel.cards import observe_card, received_packets
 from spillway_dataplane.kernel.steering import ntuple_rules
+from spillway_dataplane.node.cards import RssTable, SteeringRule, zero_copy_refusals
 from tests.nic.guest.cable import Cable
 
 PACKETS = 100

@@ -12,8 +12,8 @@ from spillway_crds import names
 from spillway_crds.errors import Transient
 from spillway_crds.orders import NodeStatus
 from spillway_crds.orders_wire import encode_status, trim_status
-from spillway_dataplane.apicalls import ApiCalls
-from spillway_dataplane.watching import Backoff
+from spillway_dataplane.api.calls import ApiCalls
+from spillway_dataplane.api.watching import Backoff
 
 LOG = logging.getLogger(__name__)
 

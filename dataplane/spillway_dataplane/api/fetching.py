@@ -11,9 +11,9 @@ from spillway_crds.errors import SpillwayError, Transient
 from spillway_crds.filters import FilterContent
 from spillway_crds.orders import NodeOrder
 from spillway_crds.revisions import decode_revision
-from spillway_dataplane.apicalls import NOT_FOUND, ApiCalls, ApiRefused
+from spillway_dataplane.api.calls import NOT_FOUND, ApiCalls, ApiRefused
+from spillway_dataplane.api.watching import Backoff
 from spillway_dataplane.source import Inbox, OrderSeen
-from spillway_dataplane.watching import Backoff
 
 LOG = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from spillway_crds.filters import XdpMode
 from spillway_crds.orders import NodeOrder, NodeState
-from spillway_dataplane.drafts import Draft, passing_draft
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.interfaces import Address, choose
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
-from spillway_dataplane.records import Records
+from spillway_dataplane.kept.records import Records
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.interfaces import Address, choose
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.planning.drafts import Draft, passing_draft
 
 
 def standing_drafts(

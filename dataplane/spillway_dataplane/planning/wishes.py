@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from spillway_crds.errors import SpillwayError, Transient
 from spillway_crds.filters import FilterContent, XdpMode
 from spillway_crds.orders import FilterOrder, NodeOrder
-from spillway_dataplane.findings import Finding, Reason, from_error
-from spillway_dataplane.interfaces import Address, Choice, choose
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
-from spillway_dataplane.records import MemberRecord
+from spillway_dataplane.kept.records import MemberRecord
+from spillway_dataplane.node.findings import Finding, Reason, from_error
+from spillway_dataplane.node.interfaces import Address, Choice, choose
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
 
 Contents = Mapping[str, FilterContent | SpillwayError]  # by revision
 Running = Mapping[str, tuple[MemberRecord, ...]]  # by interface: what its program is made of

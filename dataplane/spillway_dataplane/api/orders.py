@@ -16,11 +16,11 @@ from spillway_crds.filters import FilterContent
 from spillway_crds.orders import NodeStatus
 from spillway_crds.orders_wire import decode_order
 from spillway_dataplane import __version__
-from spillway_dataplane.apicalls import ApiCalls, Raw, load_configuration
-from spillway_dataplane.fetching import Fetcher, Wanted
-from spillway_dataplane.reporting import Reporter
+from spillway_dataplane.api.calls import ApiCalls, Raw, load_configuration
+from spillway_dataplane.api.fetching import Fetcher, Wanted
+from spillway_dataplane.api.reporting import Reporter
+from spillway_dataplane.api.watching import ListWatch, Objects
 from spillway_dataplane.source import EndpointsSeen, Inbox, PeersSeen, SwitchSeen
-from spillway_dataplane.watching import ListWatch, Objects
 
 LOG = logging.getLogger(__name__)
 KNOWN_SWITCHES = ("", "on", names.SWITCH_OFF.lower())

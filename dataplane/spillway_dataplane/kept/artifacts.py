@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from spillway_dataplane.kept.store import BYTECODE, Store
 from spillway_dataplane.kernel.artifact import Artifact, CorruptArtifact
-from spillway_dataplane.store import BYTECODE, Store
 
 LOG = logging.getLogger(__name__)
 KEPT_UNUSED = 20

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.view import Attempt
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.planning.view import Attempt
 
 FIRST_S, LONGEST_S = 1.0, 60.0  # of what may pass by itself
 SLOW_FIRST_S, SLOW_LONGEST_S = 30.0, 600.0  # of what probably needs somebody

@@ -11,11 +11,11 @@ from spillway_crds.orders import Attach as Turn
 from spillway_crds.orders import NodeOrder
 from spillway_crds.orders_wire import order_hash
 from spillway_dataplane.actions import Action
-from spillway_dataplane.drafts import Draft
 from spillway_dataplane.filter.program import Switches
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
-from spillway_dataplane.records import Records
+from spillway_dataplane.kept.records import Records
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.planning.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)

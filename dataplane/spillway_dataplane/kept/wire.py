@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from spillway_crds.orders import Totals
-from spillway_dataplane.counts import CountBook, numbers
 from spillway_dataplane.filter.slots import RuleKey, SlotTable
-from spillway_dataplane.records import InterfaceRecord, MemberRecord, Records
+from spillway_dataplane.kept.counts import CountBook, numbers
+from spillway_dataplane.kept.records import InterfaceRecord, MemberRecord, Records
 
 
 def encode_records(records: Records) -> dict[str, Any]:

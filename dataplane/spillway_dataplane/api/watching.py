@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from spillway_crds.errors import Transient
-from spillway_dataplane.apicalls import ApiCalls, Raw
+from spillway_dataplane.api.calls import ApiCalls, Raw
 
 LOG = logging.getLogger(__name__)
 FIRST_S = 0.5

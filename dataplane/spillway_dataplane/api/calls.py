@@ -18,7 +18,7 @@ from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 from urllib3.exceptions import HTTPError
 
 from spillway_crds.errors import Transient
-from spillway_dataplane.peers import Endpoint
+from spillway_dataplane.node.peers import Endpoint
 
 Raw = Mapping[str, Any]
 CONNECT_S, ANSWER_S = 3.0, 7.0

@@ -11,8 +11,8 @@ from typing import Any
 from spillway_crds import failsafe
 from spillway_crds.failsafe import FailsafeFlow, PeerEntry, Peers
 from spillway_crds.filters import Prefix
-from spillway_dataplane.interfaces import Address
-from spillway_dataplane.observed import ObservedNode
+from spillway_dataplane.node.interfaces import Address
+from spillway_dataplane.node.observed import ObservedNode
 
 LINK_LOCAL = (IPv4Network("169.254.0.0/16"), IPv6Network("fe80::/10"))
 PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from spillway_crds.filters import Mode
 from spillway_crds.orders import FilterOrder
-from spillway_dataplane.drafts import Draft
 from spillway_dataplane.filter.program import MODE_ENFORCE, MODE_MONITOR, MODE_OFF, MODE_SLOTS, Switches
 from spillway_dataplane.filter.slots import SlotTable
-from spillway_dataplane.records import MemberRecord
+from spillway_dataplane.kept.records import MemberRecord
+from spillway_dataplane.planning.drafts import Draft
 
 
 def ordered_mode(order: FilterOrder) -> int:

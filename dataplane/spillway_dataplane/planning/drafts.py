@@ -13,14 +13,14 @@ from spillway_crds.errors import SpillwayError, Transient
 from spillway_crds.failsafe import FailsafeFlow
 from spillway_crds.filters import FilterContent, XdpMode
 from spillway_crds.orders import NodeOrder
-from spillway_dataplane.culprits import find_culprits
 from spillway_dataplane.filter.generate import digest, generate
 from spillway_dataplane.filter.program import FilterUnit, ProgramSpec
 from spillway_dataplane.filter.slots import SlotTable, assign
-from spillway_dataplane.findings import Finding, from_error
-from spillway_dataplane.observed import ObservedNode
-from spillway_dataplane.records import MemberRecord
-from spillway_dataplane.wishes import Circumstances, Contents, Member, RefusedKey, Seat, Wish, make_wishes
+from spillway_dataplane.kept.records import MemberRecord
+from spillway_dataplane.node.findings import Finding, from_error
+from spillway_dataplane.node.observed import ObservedNode
+from spillway_dataplane.planning.culprits import find_culprits
+from spillway_dataplane.planning.wishes import Circumstances, Contents, Member, RefusedKey, Seat, Wish, make_wishes
 
 RuleNames = dict[str, set[str]]  # by filter uid
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
 
-from spillway_dataplane.findings import Finding, Reason
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
 
 Address = IPv4Address | IPv6Address
 NO_ROUTE = "no default route on this node: what runs stays where it is until there is one; or name the interfaces"

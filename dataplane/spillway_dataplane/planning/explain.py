@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spillway_crds.errors import NotSupported, SpillwayError
-from spillway_dataplane.findings import Finding, Reason, from_error
-from spillway_dataplane.observed import ObservedInterface, ObservedNode
+from spillway_dataplane.node.findings import Finding, Reason, from_error
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
 
 
 def explain(error: SpillwayError, ifname: str, node: ObservedNode) -> Finding:

@@ -1,0 +1,1 @@
+"""The node's way to the API server: orders in, reports out."""

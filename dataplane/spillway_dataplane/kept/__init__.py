@@ -1,0 +1,1 @@
+"""What outlives the agent, and how it stays on the node's disk."""
