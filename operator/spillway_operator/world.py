@@ -107,17 +107,22 @@ class World:
 
     def places(self) -> Mapping[str, Place]:
         """What every stream may have, by name."""
-        if self._places is None:
+        if self._places is None or not self.nodes.complete:  # their listing may change no sight, and yet where sources may run
             self._places = settle(self.streams, self.stakes())
         return self._places
 
     def stakes(self) -> Stakes:
         """All that streams contend for, and who has it."""
         offers = tuple(offer for each in self.slices for offer in each.offers)
-        return Stakes(self.config.grants, offers, tuple(self.claims))
+        labels = {node.name: node.labels for node in self.nodes} if self.nodes.complete else None
+        return Stakes(self.config.grants, offers, tuple(self.claims), labels)
+
+    def streams_choose_nodes(self) -> bool:
+        """Whether any stream says on which nodes its source may run."""
+        return any(each.subject is not None and each.subject.spec.node_selector is not None for each in self.streams)
 
     def forget_places(self) -> None:
-        """A stream, a claim's devices or an offer changed."""
+        """A stream, a claim's devices, an offer or a node's labels changed."""
         self._places = None
 
     # ---- revisions ------------------------------------------------------------------------------------------------------

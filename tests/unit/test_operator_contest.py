@@ -16,9 +16,9 @@ OLD, YOUNG = stream("old", age=1), stream("young", age=2)
 ONE, BOTH = (offered("n1", 1),), (offered("n1", 1, 2),)
 
 
-def stakes(slices=BOTH, claims=(), grants=GRANTS):
+def stakes(slices=BOTH, claims=(), grants=GRANTS, labels=None):
     offers = tuple(offer for each in sights(*slices) for offer in each.offers)
-    return Stakes(grants, offers, sights(*claims))
+    return Stakes(grants, offers, sights(*claims), labels)
 
 
 def places(*streams, **fields):
@@ -45,6 +45,37 @@ def test_who_takes_any_makes_room_for_who_needs_one():
     """The older says Any: it may have either queue, so the younger that needs queue 1 gets it."""
     found = places(stream("old", "Any", age=1), YOUNG)
     assert had(found) == {"old": "eth1-tx2", "young": "eth1-tx1"}
+
+
+BARS = {"video": {"widthPixels": 1920, "heightPixels": 1080, "exactFrameRate": "25", "pattern": "ColorBars"}}
+TWO = {"slices": (offered("n1", 1), offered("n2", 1)), "labels": {"n1": {"host": "n1"}, "n2": {"host": "n2"}}}
+
+
+def source(name, host, age):
+    return stream(name, source=BARS, nodeSelector={"matchLabels": {"host": host}}, age=age)
+
+
+def test_a_source_contends_for_queues_of_the_nodes_that_it_may_run_on():
+    """Its rival is who has the queue there, and the free one elsewhere is nobody's but who comes next."""
+    held = claim(OLD, device=("n1", "eth1-tx1"), pods=("sender",))
+    found = places(OLD, source("bound", "n1", 2), stream("next", age=3), claims=(held,), **TWO)
+    assert [(each.name, each.device.node) for each in found["studio/bound"].rivals] == [("studio/old", "n1")]
+    assert (found["studio/bound"].device, found["studio/next"].device.node) == (None, "n2")
+
+
+def test_a_source_that_no_node_suits_is_in_nobodys_way():
+    """Nor is anybody in its: it is no conflict, its pod waits in the scheduler's words."""
+    held = claim(OLD, device=("n1", "eth1-tx1"), pods=("sender",))
+    found = places(OLD, source("nowhere", "n3", 2), stream("next", age=3), claims=(held,), **TWO)
+    assert found["studio/nowhere"].rivals == ()
+    assert found["studio/nowhere"].device is not None
+    assert found["studio/next"].device.node == "n2"
+
+
+def test_where_a_source_may_run_is_not_guessed_before_all_nodes_are_known():
+    held = claim(OLD, device=("n1", "eth1-tx1"), pods=("sender",))
+    found = places(OLD, source("bound", "n1", 2), claims=(held,), slices=TWO["slices"])
+    assert found["studio/bound"].device.node == "n2"
 
 
 def test_what_a_claim_has_stays_its_own():

@@ -370,6 +370,25 @@ def test_a_built_in_source_has_its_pod_as_long_as_the_stream_has_it(api):
     settled(api, script, source_image=("image", "Never"))
 
 
+def test_a_source_contends_for_the_nodes_that_have_its_label_now(api):
+    """Who has the queue there is told; a node with a free one that gets the label ends the conflict."""
+    api.put(SLICES, offered("n1", 1, 2))
+    node = {"metadata": {"name": "n0", "labels": {"kubernetes.io/os": "linux", "studio": "true"}}}
+    api.put(NODES, node)
+
+    async def script(reconciler):
+        allocate(api, reconciler)
+        younger = stream("bars", age=5, source=BARS, nodeSelector={"matchLabels": {"studio": "true"}})
+        tell(reconciler, STREAMS, api.put(STREAMS, younger))
+        await asyncio.sleep(5)
+        assert (api.reason("bars"), api.claim("bars")) == ("Conflict", None)
+        tell(reconciler, NODES, api.put(NODES, {"metadata": {**node["metadata"], "name": "n1"}}))
+        await asyncio.sleep(5)
+        assert (api.reason("bars"), api.claim("bars") is not None) == ("SourceWaits", True)
+
+    settled(api, script, source_image=("image", "Never"))
+
+
 def test_a_pod_of_an_earlier_spec_is_found_after_a_restart(api):
     raw = stream("cam")
     owner = {"kind": "BypassStream", "name": "cam", "uid": raw["metadata"]["uid"], "controller": True}

@@ -39,6 +39,13 @@ class Changes:
         if old is None or new is None or (old.labels, old.reachable) != (new.labels, new.reachable):
             self._bells.turn.ring(ALL)
             self._bells.ring_filters()
+        if (old.labels if old is not None else None) != (new.labels if new is not None else None):
+            self._contest_anew()
+
+    def _contest_anew(self) -> None:
+        self._world.forget_places()
+        if self._world.streams_choose_nodes():
+            self._bells.ring_streams()
 
     def heed_filter(self, change: Change[FilterSight]) -> None:
         """A new content goes to nodes once its revision is stored; all else goes at once."""

@@ -2,7 +2,8 @@
 
 Laws: what a claim has been given stays its own. Of streams that ask for one queue the older has it (creation time, then uid), and
 a younger one gets what older ones leave; it is never turned away while another choice of theirs would leave it something. A queue
-that is granted and that no node offers now (its driver is starting, kubelet has wiped the slices) counts as one queue.
+that is granted and that no node offers now (its driver is starting, kubelet has wiped the slices) counts as one queue. A built-in
+source contends for queues of the nodes that its stream selects; where an application's pod may run, its stream does not say.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from spillway_crds.grants import Grant, granted_queues
+from spillway_crds.resolve import selects
 from spillway_crds.streams import VideoSource
 from spillway_operator.streams.sights import ClaimSight, Device, Offer, StreamSight
 
@@ -52,11 +54,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Stakes:
-    """All that is contested."""
+    """All that is contested. labels: of each node by its name; None while not all nodes are known."""
 
     grants: tuple[Grant, ...]
     offers: tuple[Offer, ...]
     claims: tuple[ClaimSight, ...]
+    labels: Mapping[str, Mapping[str, str]] | None = None
 
 
 @dataclass(slots=True)
@@ -181,15 +184,18 @@ def _said_place(claim: ClaimSight, device: Device) -> tuple[str, int]:
 
 
 def _place(stream: StreamSight, contest: _Contest, all_of: Stakes, own: ClaimSight | None) -> Place:
+    nodes = _nodes_of(stream, all_of.labels)
     wishes = [_wish(stream.namespace, interface, queue, contest, all_of) for interface, queue in wishes_of(stream)]
     if own is not None:
         return replace(wishes[0], device=own.devices[0], offered=True)
     for number, wish in enumerate(wishes):
         seeker = (stream.name, number)
-        contest.wishes[seeker] = wish.candidates
+        contest.wishes[seeker] = near = tuple(device for device in wish.candidates if nodes is None or device.node in nodes)
+        if wish.candidates and not near:
+            continue  # no node that it selects offers one: nobody is in its way, and its pod waits in the scheduler's words
         if not contest.place(seeker):
             contest.release(stream.name)
-            return replace(wish, rivals=tuple(contest.rival(device) for device in wish.candidates))
+            return replace(wish, rivals=tuple(contest.rival(device) for device in near))
     offered = all(wish.offered for wish in wishes)
     return replace(wishes[0], device=wishes[0].candidates[0], offered=offered)  # which of them, is said at the end
 
@@ -207,3 +213,12 @@ def _wish(namespace: str, interface: str, queue: int | None, contest: _Contest, 
     asked = granted if queue is None else granted & {queue}
     candidates = tuple(device for number in sorted(asked) for device in contest.devices.get((interface, number), ()))
     return Place(interface, queue, granted, candidates, offered=any(device.node != NOBODY for device in candidates))
+
+
+def _nodes_of(stream: StreamSight, labels: Mapping[str, Mapping[str, str]] | None) -> frozenset[str] | None:
+    """Where a stream's source may run; None is anywhere."""
+    assert stream.subject is not None
+    selector = stream.subject.spec.node_selector
+    if selector is None or labels is None:
+        return None
+    return frozenset({NOBODY, *(name for name, found in labels.items() if selects(selector, found))})
