@@ -83,7 +83,7 @@ class Reconciler:
             claim=streams.claim,
             source=SourceWork(api, world, ring=bells.ring_stream, again=bells.ring_source).converge,
             stream=streams.report,
-            waiting=PodTelling(api, world, words, bells.ring_waiting).look,
+            waiting=PodTelling(api, world, words, again=bells.ring_waiting, ring=bells.ring_stream).look,
             absence=self.intake.judge_absence,
             audit=self.intake.audit,
             peers=PeerWriting(api, world, self.intake, configs).write,

@@ -44,6 +44,7 @@ class World:
         self.slices: Cache[SliceSight] = Cache()
         self.source_pods: dict[str, PodSight] = {}  # by the stream's name
         self.source_obstacles: dict[str, Obstacle | None] = {}
+        self.waiting_pods: dict[str, str] = {}  # an application's stream or claim -> which pod waits for it, and why
         self.held_before = ""  # filters in orders from before this time (RFC 3339) went with their CRD: they are kept for a while
         self.revisions: dict[str, RevisionSight] = {}
         self.flows = tuple(flow for flow in flows(ceiling_pps=config.failsafe.ceiling_pps) if flow.name in config.failsafe.flows)

@@ -301,6 +301,9 @@ def test_a_pod_that_may_run_on_one_node_is_told_who_has_the_queue_there(api):
         api.put(PODS, {"metadata": {"name": "any", "namespace": "news"}, "spec": claims})
         await asyncio.sleep(300)
         assert api.reason("late", "news") == "WaitingForPod"
+        assert api.status("late", "news")["conditions"][0]["message"].startswith(
+            "no pod holds the ring: pod bound waits for queue 1 of eth1: queue 1 on n0 is held by"
+        )
         told = [
             raw for (plural, _, _), raw in api.objects.items() if plural == EVENTS.plural and raw["regarding"]["kind"] == "Pod"
         ]
@@ -309,6 +312,42 @@ def test_a_pod_that_may_run_on_one_node_is_told_who_has_the_queue_there(api):
             "queue 1 of eth1: queue 1 on n0 is held by BypassStream studio/cam (pod studio/sender);"
             " this pod may run on no other node that has one"
         )
+
+    settled(api, script)
+
+
+def test_a_pod_that_may_run_anywhere_is_told_when_only_a_cordoned_node_has_room(api):
+    for name in ("n0", "n1"):
+        node = {"metadata": {"name": name, "labels": {"kubernetes.io/os": "linux"}}, "spec": {"unschedulable": name == "n1"}}
+        api.put(NODES, node)
+    api.put(SLICES, offered("n1", 1, 2))
+
+    async def script(reconciler):
+        younger = stream("late", namespace="news", age=5)
+        api.put(STREAMS, younger)
+        tell(reconciler, STREAMS, younger)
+        allocate(api, reconciler)
+        claims = {"resourceClaims": [{"resourceClaimName": "late"}]}
+        api.put(PODS, {"metadata": {"name": "any", "namespace": "news"}, "spec": claims})
+        await asyncio.sleep(60)
+        assert api.told("Pod") == ["QueueTaken"]
+
+    settled(api, script)
+
+
+def test_a_stream_names_the_pod_that_waits_for_it_and_why(api):
+    """Until the pod is placed, or gone."""
+    said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+    claims = {"resourceClaims": [{"resourceClaimName": "cam"}]}
+
+    async def script(reconciler):
+        api.put(PODS, {"metadata": {"name": "p", "namespace": "studio"}, "spec": claims, "status": {"conditions": [said]}})
+        await asyncio.sleep(60)
+        message = api.status()["conditions"][0]["message"]
+        assert message == "no pod holds the ring: pod p waits: Unschedulable: 0/1 nodes are available"
+        del api.objects[PODS.plural, "studio", "p"]
+        await asyncio.sleep(60)
+        assert "a pod gets it that names ResourceClaim cam" in api.status()["conditions"][0]["message"]
 
     settled(api, script)
 

@@ -15,7 +15,10 @@ from spillway_operator.filters.report import FilterReport
 
 @dataclass(frozen=True, slots=True)
 class NodeSight:
-    """A Node. reachable: False only while its Ready condition says so. addresses: its internal and external IPs, sorted."""
+    """A Node. reachable: False only while its Ready condition says so. addresses: its internal and external IPs, sorted.
+
+    closed: it takes no new pods, as after `kubectl cordon` or `drain`.
+    """
 
     name: str
     uid: str
@@ -23,6 +26,7 @@ class NodeSight:
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     reachable: bool = True
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def reduce_node(raw: Raw) -> NodeSight:
         labels={sys.intern(key): sys.intern(value) for key, value in (meta.get("labels") or {}).items()},
         addresses=tuple(sorted(addresses)),
         reachable=not _is_away(status.get("conditions") or ()),
+        closed=bool((raw.get("spec") or {}).get("unschedulable")),
     )
 
 

@@ -42,7 +42,7 @@ NO_COUNTS = Counts(packets=0, bytes=0, late_packets=0, packets_per_second=0)
 class Situation:
     """What is known of one stream. claim: of its name, and its own. refusal: what the API server said against the claim.
 
-    now: RFC 3339. pod: of its built-in source; source_obstacle: why there is none.
+    now: RFC 3339. pod: of its built-in source; source_obstacle: why there is none. waiting: which pod of an application waits.
     """
 
     plan: ClaimPlan
@@ -52,6 +52,7 @@ class Situation:
     now: str = ""
     pod: PodSight | None = None
     source_obstacle: Obstacle | None = None
+    waiting: str = ""
 
 
 def plan_stream_report(stream: StreamSight, given: Situation) -> StreamReport:
@@ -175,7 +176,7 @@ def _ready(stream: StreamSight, given: Situation) -> Condition:
         return Condition(READY, "False", obstacle.reason, obstacle.message)
     if claim is not None:
         return _source_fault(given.pod) or _source_starts(given.pod) or _allocated(claim)
-    return _source_waits(stream, given.pod) or _unallocated(stream, given.place)
+    return _source_waits(stream, given.pod) or _unallocated(stream, given)
 
 
 def _first_obstacle(given: Situation, *, allocated: bool) -> Obstacle | None:
@@ -216,9 +217,11 @@ def _source_waits(stream: StreamSight, pod: PodSight | None) -> Condition | None
     return _source_fault(pod) or Condition(READY, "False", SOURCE_WAITS, f"pod {pod.name} waits{said}")
 
 
-def _unallocated(stream: StreamSight, place: Place | None) -> Condition:
-    if place is not None and not place.offered:
+def _unallocated(stream: StreamSight, given: Situation) -> Condition:
+    if given.place is not None and not given.place.offered:
         return Condition(READY, "False", QUEUE_NOT_FOUND, _nobody_offers(stream))
+    if given.waiting:
+        return Condition(READY, "False", WAITING_FOR_POD, f"no pod holds the ring: {given.waiting}")
     name = stream.name.partition("/")[2]
     message = f"no pod holds the ring: a pod gets it that names ResourceClaim {name} in resourceClaims"
     return Condition(READY, "False", WAITING_FOR_POD, message)

@@ -123,7 +123,8 @@ class StreamWork:
         own = claim if claim is not None and claim.owner_uid == sight.uid else None
         refusal, place = self._refusals.get(sight.name, ""), self._world.places().get(sight.name)
         pod, obstacle = self._world.source_pods.get(sight.name), self._world.source_obstacles.get(sight.name)
-        return Situation(self._plan(sight), place, own, refusal, timestamp(), pod, obstacle)
+        waiting = self._world.waiting_pods.get(sight.name, "")
+        return Situation(self._plan(sight), place, own, refusal, timestamp(), pod, obstacle, waiting)
 
     def _counts_due_s(self, name: str) -> float:
         now = asyncio.get_running_loop().time()
