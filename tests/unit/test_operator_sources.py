@@ -198,6 +198,12 @@ PULLING = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}
 RUNNING = claim(CAMERA, device=AT, pods=("camera-source",), said=said(sourceAddress="10.0.0.7"))
 
 
+def connected(status: str, reason: str) -> dict[str, Any]:
+    word = said(sourceAddress="10.0.0.7")
+    word["conditions"].append({"type": "Connected", "status": status, "reason": reason, "message": ""})
+    return claim(CAMERA, device=AT, pods=("camera-source",), said=word)
+
+
 @pytest.mark.parametrize(
     ("fields", "reason", "words"),
     [
@@ -232,6 +238,18 @@ RUNNING = claim(CAMERA, device=AT, pods=("camera-source",), said=said(sourceAddr
         ),
         pytest.param(
             {"found": pod(CAMERA, **statuses({"running": {}}, ENDED)), "held": RUNNING}, "Ready", "bound", id="runs again"
+        ),
+        pytest.param(
+            {"found": pod(CAMERA, **statuses({"running": {}}, ENDED)), "held": connected("False", "Released")},
+            "InvalidIntent",
+            "clip.raw is not there",
+            id="waits for another file",
+        ),
+        pytest.param(
+            {"found": pod(CAMERA, **statuses({"running": {}}, ENDED)), "held": connected("True", "Held")},
+            "Ready",
+            "bound",
+            id="has its ring again",
         ),
     ],
 )

@@ -67,6 +67,30 @@ def test_where_a_file_is_missing_is_said_as_the_stream_says_it(tmp_path):
         assert str(refused.value) == f"{FIELD}: {words}"
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        pytest.param(["b.pcap"], "which has b.pcap", id="another key"),
+        pytest.param(
+            [f"{each}.pcap" for each in "hgfedcb"], "which has b.pcap, c.pcap, d.pcap, e.pcap, f.pcap and 2 more", id="many"
+        ),
+        pytest.param([], "or no such ConfigMap", id="none, as where there is no ConfigMap"),
+    ],
+)
+def test_a_config_map_without_the_file_shows_what_it_has(tmp_path, keys, words):
+    """kubelet's own links beside the keys are not told."""
+    for each in ("..data", "..2026_01_01", *keys):
+        (tmp_path / each).touch()
+    with pytest.raises(InvalidIntent) as refused:
+        open_file(tmp_path / "a.pcap", FIELD, "ConfigMap floods")
+    assert str(refused.value) == f"{FIELD}: there is no a.pcap in ConfigMap floods, {words}"
+
+
+def test_a_folder_that_a_config_map_cannot_have(tmp_path):
+    with pytest.raises(InvalidIntent, match=r"there is no a\.pcap in ConfigMap floods$"):
+        open_file(tmp_path / "folder" / "a.pcap", FIELD, "ConfigMap floods")
+
+
 @pytest.mark.parametrize("name", ["a/b", "nul\0", "\udcff\ud800"])
 def test_names_that_no_file_has(tmp_path, name):
     (tmp_path / "a").write_bytes(b"no directory")

@@ -16,8 +16,9 @@ from spillway_stream.ring import Ring, connect
 from spillway_stream.source import metrics
 from spillway_stream.source.core import Tell, check_core, on_a_core, surroundings
 from spillway_stream.source.ending import explain
-from spillway_stream.source.faults import SourceError, Transient
+from spillway_stream.source.faults import InvalidIntent, SourceError, Transient
 from spillway_stream.source.figures import Figures
+from spillway_stream.source.refused import await_another, note_refused
 from spillway_stream.source.replay import CaptureSender
 from spillway_stream.source.spec import PcapSpec, SourceSpec, VideoSpec, decode
 from spillway_stream.source.studio import picture_of, profile_of
@@ -36,7 +37,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        run(decode(os.environ.get("SPILLWAY_SOURCE", ""), os.environ.get("SPILLWAY_RING", "")))
+        send(decode(os.environ.get("SPILLWAY_SOURCE", ""), os.environ.get("SPILLWAY_RING", "")))
     except Stopped:
         LOG.info("told to stop")
     except SourceError as fault:
@@ -44,6 +45,16 @@ def main() -> int:
     except RingError as error:
         return explain(Transient(str(error)))
     return 0
+
+
+def send(spec: SourceSpec) -> None:
+    """Send until the end, but not a file that was refused before. Raises what `run` raises."""
+    file = await_another(spec)
+    try:
+        run(spec)
+    except InvalidIntent as fault:
+        note_refused(fault, file)
+        raise
 
 
 def run(spec: SourceSpec) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from spillway_stream._ring import explain_lost
 from spillway_stream.source.ending import termination_path, termination_text
 from spillway_stream.source.faults import InvalidIntent, Transient
+from spillway_stream.source.spec import CONFIG_MAP
 
+MAX_NAMED = 5
 KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
@@ -27,7 +29,7 @@ def open_file(path: Path, field: str, volume: str = "the volume") -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would be waited for
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise InvalidIntent(field, f"there is no {path.name} in {volume}") from None
+        raise InvalidIntent(field, where_missing(path, volume)) from None
     except PermissionError:
         raise InvalidIntent(field, f"{path.name} cannot be read by user {os.geteuid()}, group {os.getegid()}") from None
     except OSError as error:
@@ -37,6 +39,23 @@ def open_file(path: Path, field: str, volume: str = "the volume") -> int:
         os.close(fd)
         raise InvalidIntent(field, f"{path.name} is {KINDS.get(kind, 'something else')}, not a file")
     return fd
+
+
+def where_missing(path: Path, volume: str) -> str:
+    """The words for a file that is not there."""
+    return f"there is no {path.name} in {volume}{_instead(path.parent, volume)}"
+
+
+def _instead(folder: Path, volume: str) -> str:
+    """What a ConfigMap has instead of a file; one that is not there is mounted as an empty folder."""
+    if not volume.startswith(CONFIG_MAP):
+        return ""
+    try:
+        found = sorted(each.name for each in folder.iterdir() if not each.name.startswith(".."))
+    except (OSError, ValueError):  # it names a folder, and there are none in a ConfigMap
+        return ""
+    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    return f", which has {', '.join(found[:MAX_NAMED])}{more}" if found else ", or no such ConfigMap"
 
 
 def map_file(fd: int, path: Path, field: str) -> mmap.mmap:

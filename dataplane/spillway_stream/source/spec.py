@@ -13,7 +13,7 @@ from spillway_stream.video.formats import DEPTHS, SAMPLINGS
 from spillway_stream.video.timing import Profile
 
 PATTERNS = ("ColorBars", "Ramp", "FrameCounter")
-ANY_VOLUME = "the volume"
+ANY_VOLUME, CONFIG_MAP = "the volume", "ConfigMap "  # the second begins the words for one
 OF_THE_SDP = ("colorimetry", "transferCharacteristicSystem", "range", "pixelAspectRatio")
 MAX_RATE = 1 << 40
 SLOWEST, FASTEST = 1, 1000  # frames a second
@@ -163,13 +163,13 @@ def _file(reader: Reader, *default: str) -> str:
 
 
 def _volume(reader: Reader) -> str:
-    """A ConfigMap that is not there is mounted as an empty folder."""
+    """What is mounted at `files`, in words."""
     volume = reader.child("volume")
     claim, config_map = volume.take(str, "persistentVolumeClaim", ""), volume.take(str, "configMap", "")
     volume.done()
     if claim:
         return f"PersistentVolumeClaim {claim}"
-    return f"ConfigMap {config_map}, or no such ConfigMap" if config_map else ANY_VOLUME
+    return f"{CONFIG_MAP}{config_map}" if config_map else ANY_VOLUME
 
 
 def _rings(top: Reader, default_ring: str) -> tuple[str, ...]:

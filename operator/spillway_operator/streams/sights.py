@@ -53,7 +53,8 @@ class StreamSight:
 class PodSight:
     """The pod of a built-in source. made_of: hash of what it was made of. node: empty until it is scheduled.
 
-    trouble: why it does not run, in Kubernetes' words. reason, message: what the source said when it failed last.
+    trouble: why it does not run, in Kubernetes' words. reason, message: what the source said when it failed last. again: it runs
+    since; it may wait for another file.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PodSight:
     trouble: str = ""
     reason: str = ""
     message: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)

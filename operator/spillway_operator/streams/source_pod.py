@@ -164,7 +164,7 @@ def reduce_pod(raw: Raw) -> PodSight:
     """A source's pod as it is seen."""
     meta, status = raw["metadata"], raw.get("status") or {}
     owner: Raw = next((each for each in meta.get("ownerReferences") or () if each.get("controller")), {})
-    reason, message = _fault(status)
+    reason, message, again = _fault(status)
     return PodSight(
         name=meta["name"],
         uid=meta["uid"],
@@ -176,17 +176,18 @@ def reduce_pod(raw: Raw) -> PodSight:
         trouble=pod_trouble(raw),
         reason=reason,
         message=message,
+        again=again,
     )
 
 
-def _fault(status: Raw) -> tuple[str, str]:
-    """What the source itself wrote when it ended last and has not run again: its reason and its words."""
+def _fault(status: Raw) -> tuple[str, str, bool]:
+    """What the source itself wrote when it ended last: its reason and its words; and whether it runs again."""
     for container in status.get("containerStatuses") or ():
         state, last = container.get("state") or {}, container.get("lastState") or {}
-        ended = state.get("terminated") or (last.get("terminated") if "running" not in state else None)
+        ended = state.get("terminated") or last.get("terminated")
         if ended and ended.get("exitCode"):
-            return _words(ended)
-    return "", ""
+            return (*_words(ended), "running" in state)
+    return "", "", False
 
 
 def _words(ended: Mapping[str, Any]) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from spillway_operator.streams.plan import (
 from spillway_operator.streams.report import Counts, LegReport, StreamReport
 from spillway_operator.streams.sights import ClaimSight, DeviceWord, PodSight, StreamSight
 
-READY, PROGRESSING, CLOCK_SYNCHRONIZED = "Ready", "Progressing", "ClockSynchronized"
+READY, PROGRESSING, CLOCK_SYNCHRONIZED, CONNECTED = "Ready", "Progressing", "ClockSynchronized", "Connected"
 MAX_MESSAGE_CHARS, MAX_REASON_CHARS = 1000, 128
 MAX_IFNAME_CHARS, MAX_WORD_CHARS, MAX_COUNT = 15, 39, 2**63 - 1  # as the CRD has them; 39 is the longest address
 MAX_MAC_CHARS, MAX_MODE_CHARS = 17, 16
@@ -175,7 +175,7 @@ def _ready(stream: StreamSight, given: Situation) -> Condition:
     if obstacle is not None:
         return Condition(READY, "False", obstacle.reason, obstacle.message)
     if claim is not None:
-        return _source_fault(given.pod) or _source_starts(given.pod) or _allocated(claim)
+        return _source_fault(given.pod, claim) or _source_starts(given.pod) or _allocated(claim)
     return _source_waits(stream, given.pod) or _unallocated(stream, given)
 
 
@@ -191,11 +191,16 @@ def _first_obstacle(given: Situation, *, allocated: bool) -> Obstacle | None:
     return given.source_obstacle if given.claim is not None else Obstacle(PENDING, "its ResourceClaim is being made")
 
 
-def _source_fault(pod: PodSight | None) -> Condition | None:
-    """What a built-in source said when it failed comes before what its ring is like."""
-    if pod is None or not pod.reason:
+def _source_fault(pod: PodSight | None, claim: ClaimSight | None = None) -> Condition | None:
+    """What a built-in source said when it failed comes before what its ring is like, until it has taken that again."""
+    if pod is None or not pod.reason or (pod.again and not _is_let_go(claim)):
         return None
     return Condition(READY, "False", pod.reason, f"pod {pod.name}: {pod.message}")
+
+
+def _is_let_go(claim: ClaimSight | None) -> bool:
+    said = _word(claim).condition(CONNECTED) if claim is not None else None
+    return said is not None and said.status == "False"
 
 
 def _source_starts(pod: PodSight | None) -> Condition | None:
@@ -247,7 +252,7 @@ def _device_ready(node: str, word: DeviceWord) -> Condition:
     said = word.condition(READY)
     if said is None:
         return Condition(READY, "False", PREPARING, f"node {node} has not said yet how the ring is")
-    connected = word.condition("Connected")
+    connected = word.condition(CONNECTED)
     unheard = connected is not None and connected.status == "False" and connected.reason == "NoConnection"
     if said.status == "True" and connected is not None and unheard:
         return Condition(READY, "False", connected.reason, f"{node}: {connected.message}")
