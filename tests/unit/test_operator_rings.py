@@ -409,6 +409,26 @@ def test_a_built_in_source_has_its_pod_as_long_as_the_stream_has_it(api):
     settled(api, script, source_image=("image", "Never"))
 
 
+def test_a_source_that_was_evicted_has_another_pod_as_soon_as_the_first_is_gone(api):
+    """It is ending when its claim tells of it; no later event says that it has ended."""
+    api.put(STREAMS, stream("cam", source=BARS))
+
+    async def script(reconciler):
+        first = api.objects[POD]
+        first["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        first["status"] = {"phase": "Succeeded"}
+        tell(reconciler, CLAIMS, api.put(CLAIMS, api.claim()))
+        await asyncio.sleep(0.5)
+        tell(reconciler, CLAIMS, api.put(CLAIMS, {**api.claim(), "status": {"reservedFor": []}}))
+        await asyncio.sleep(5)
+        assert api.reason() == "Pending"
+        del api.objects[POD]
+        await asyncio.sleep(2)
+        assert api.objects[POD]["metadata"]["uid"] != first["metadata"]["uid"]
+
+    settled(api, script, source_image=("image", "Never"))
+
+
 def test_a_source_contends_for_the_nodes_that_have_its_label_now(api):
     """Who has the queue there is told; a node with a free one that gets the label ends the conflict."""
     api.put(SLICES, offered("n1", 1, 2))

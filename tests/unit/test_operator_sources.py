@@ -194,6 +194,10 @@ def on_node(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "spec": {**found["spec"], "nodeName": "n1"}}
 
 
+def ending(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "metadata": {**found["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
+
 PULLING = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
 RUNNING = claim(CAMERA, device=AT, pods=("camera-source",), said=said(sourceAddress="10.0.0.7"))
 
@@ -225,6 +229,13 @@ def connected(status: str, reason: str) -> dict[str, Any]:
             id="no image",
         ),
         pytest.param({"found": pod(CAMERA, phase="Succeeded")}, "Finished", "to the end", id="through"),
+        pytest.param({"found": ending(pod(CAMERA, phase="Succeeded"))}, "Pending", "is ending; when it has", id="evicted"),
+        pytest.param(
+            {"found": ending(pod(CAMERA, phase="Failed", **statuses({"terminated": ENDED})))},
+            "InvalidIntent",
+            "clip.raw",
+            id="its last words",
+        ),
         pytest.param({"found": pod(CAMERA), "held": RUNNING}, "Ready", "bound", id="sends"),
         pytest.param(
             {"found": pod(CAMERA, **statuses({"waiting": {}}, ENDED)), "held": RUNNING},

@@ -216,6 +216,9 @@ def _source_waits(stream: StreamSight, pod: PodSight | None) -> Condition | None
         return None
     if pod is None:
         return Condition(READY, "False", PENDING, "the pod of its source is being made")
+    if pod.deleting:
+        message = f"pod {pod.name} is ending; when it has, another one is made"
+        return _source_fault(pod) or Condition(READY, "False", PENDING, message)
     if pod.phase == "Succeeded":
         return Condition(READY, "False", FINISHED, f"pod {pod.name} has sent its file to the end; deleting it sends it again")
     said = f": {pod.trouble}" if pod.trouble else " to be scheduled"

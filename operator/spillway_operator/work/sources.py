@@ -3,6 +3,7 @@ every few seconds as long as it has one."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from spillway_operator import metrics
@@ -15,6 +16,7 @@ from spillway_operator.world import World
 
 LOOK_EVERY_S = 10.0
 SOON_S = 1.0
+ENDS_WITHIN_S = 30.0  # a source's pod has a grace of five seconds
 NO_IMAGE = "the operator's configuration names no image for sources (streams.sourceImage)"
 
 
@@ -26,12 +28,14 @@ class SourceWork:
     ) -> None:
         self._api, self._world, self._ring, self._again = api, world, ring, again
         self._bare: dict[str, str] = {}  # streams without a source that were seen to have no pod of an earlier spec: name, uid
+        self._ending_since: dict[str, float] = {}
 
     async def converge(self, name: str) -> None:
         """Make a stream's pod what it has to be. What the API server refuses is said in the status, and tried again."""
         sight = self._world.streams.get(name)
         if sight is None:
             self._bare.pop(name, None)
+            self._ending_since.pop(name, None)
             self._world.source_pods.pop(name, None)  # Kubernetes takes the pod with its owner
             return
         if not self._world.knows_claims or (self._bare.get(name) == sight.uid and not sight.has_source):
@@ -42,9 +46,17 @@ class SourceWork:
         await self._step(sight, pod)
         if sight.has_source or sight.problem or pod is not None:
             self._bare.pop(name, None)
-            self._again(name, LOOK_EVERY_S)
+            self._again(name, self._next_look_s(name, pod))
         else:
             self._bare[name] = sight.uid
+
+    def _next_look_s(self, name: str, pod: PodSight | None) -> float:
+        """No event tells when a pod that is ending is gone, and the next one can be made. On a dead node it stays for long."""
+        now = asyncio.get_running_loop().time()
+        if pod is None or not pod.deleting:
+            self._ending_since.pop(name, None)
+            return LOOK_EVERY_S
+        return SOON_S if now - self._ending_since.setdefault(name, now) < ENDS_WITHIN_S else LOOK_EVERY_S
 
     def _note(self, sight: StreamSight, pod: PodSight | None) -> None:
         stranger = pod is not None and pod.owner_uid != sight.uid
