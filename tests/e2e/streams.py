@@ -21,6 +21,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.
 QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
 KINDS = ("deployment", "bypassstream", "pod", "resourceclaim")
 UP_S, DOWN_S = 30.0, 30.0  # a pod's way to Running, and away
+TWICE_S = 150.0  # the first, where kubelet was refused the claim that it had just been given, and asks again after a minute
 
 
 class Studio:
@@ -37,14 +38,17 @@ class Studio:
         self.product.kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/spillway-dataplane", "--timeout=180s")
         self.product.wait_pods_ready()
         for name in NAMESPACES:
-            labels = {"name": name, "labels": RESTRICTED}
-            code = {file.name: file.read_text() for file in PROGRAMS}
-            self.product.apply(
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": labels},
-                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": name}, "data": code},
-            )
+            self.make_namespace(name)
         for node in ("node1", "node2"):
             wait_for(f"queues of {node}", lambda node=node: len(self.devices(node)) >= len(QUEUES), 120)
+
+    def make_namespace(self, name: str) -> None:
+        """A namespace as people keep it for applications, with the programs that they run here."""
+        code = {file.name: file.read_text() for file in PROGRAMS}
+        self.product.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": name}, "data": code},
+        )
 
     def slice_of(self, node: str) -> Json:
         """The node's slice, {} if there is none."""
@@ -91,14 +95,14 @@ class Studio:
     def stream(self, name: str, namespace: str = "studio") -> Json:
         return self.product.get("bypassstream", name, "-n", namespace)
 
-    def wait_stream(self, name: str, reason: str, namespace: str = "studio") -> Json:
+    def wait_stream(self, name: str, reason: str, namespace: str = "studio", timeout_s: float = 30) -> Json:
         """Wait until a stream's condition Ready has that reason; return the stream."""
 
         def probe() -> Json | None:
             found = self.stream(name, namespace)
             return found if condition(found, "Ready").get("reason") == reason else None
 
-        return dict(wait_for(f"{name} Ready: {reason}", probe, 30))
+        return dict(wait_for(f"{name} Ready: {reason}", probe, timeout_s))
 
     def delete(self, *names: str, namespace: str = "studio") -> None:
         """Delete all that has one of these names, and wait until it is gone."""
