@@ -20,8 +20,10 @@ NAMESPACES = ("studio", "news", "lobby")  # the last is not on the list
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
 QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
 KINDS = ("deployment", "bypassstream", "pod", "resourceclaim")
-UP_S, DOWN_S = 30.0, 30.0  # a pod's way to Running, and away
-TWICE_S = 150.0  # the first, where kubelet was refused the claim that it had just been given, and asks again after a minute
+UP_S = (
+    150.0  # a pod's way to Running: kubelet may be refused the claim that it has just been given, and asks again after a minute
+)
+DOWN_S = 30.0  # and away
 
 
 class Studio:
@@ -95,7 +97,7 @@ class Studio:
     def stream(self, name: str, namespace: str = "studio") -> Json:
         return self.product.get("bypassstream", name, "-n", namespace)
 
-    def wait_stream(self, name: str, reason: str, namespace: str = "studio", timeout_s: float = 30) -> Json:
+    def wait_stream(self, name: str, reason: str, namespace: str = "studio", timeout_s: float = UP_S) -> Json:
         """Wait until a stream's condition Ready has that reason; return the stream."""
 
         def probe() -> Json | None:

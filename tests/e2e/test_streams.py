@@ -59,7 +59,7 @@ def test_a_million_packets_of_nobody_special(studio: Studio, cluster: Cluster, w
         witness(cluster, 2, way.port) as seen,
         studio.running(manifest, sender_pod(studio.product, "camera", COUNT=MILLION, SIZE=SIZE, STAY=60)),
     ):
-        told = studio.wait_said("camera", "sent", 60)
+        told = studio.wait_said("camera", "sent")
         assert (told["sent"], told["packets"]) == (MILLION, MILLION)
         assert backlog_drops() == lost, "a queue of this machine overflowed; the counts would not add up"
         wait_for("all of them at node2", lambda: seen.passed() == {way.port: MILLION}, 5)
@@ -105,7 +105,7 @@ def test_a_claim_however_its_json_was_written(studio: Studio, way: Way) -> None:
     claims = "/apis/resource.k8s.io/v1/namespaces/studio/resourceclaims"
     with studio.running(sender_pod(studio.product, "spread", RATE=500)):
         studio.product.kubectl("create", "--raw", claims, "-f", "-", stdin=raw)
-        studio.wait_said("spread", "ring", 60)
+        studio.wait_said("spread", "ring")
         studio.wait_device("spread", "Connected", "Held")
         assert studio.device("spread")["data"]["bindMode"] == "Copy"
         before = studio.device("spread")["data"].get("packets", 0)

@@ -15,7 +15,7 @@ from tests.cluster.addresses import STUDIO_BRIDGE, SWITCH
 from tests.cluster.network import ip
 from tests.cluster.shell import output
 from tests.e2e.product import NAMESPACE, Json, condition, flood_filter, rule, wait_for
-from tests.e2e.streams import Studio, Way, sender_pod, stream
+from tests.e2e.streams import UP_S, Studio, Way, sender_pod, stream
 from tests.e2e.traffic import Witness, udp_frames, witness
 from tests.traffic import start_flood
 
@@ -36,7 +36,7 @@ def sending(
     """A stream that sends all the time, and a witness at node2."""
     manifest = stream(name, way, txQueue=queue, pacing={"packetsPerSecond": RATE_PPS})
     with witness(cluster, 2, way.port) as seen, studio.running(manifest, sender_pod(studio.product, name, **environment)):
-        wait_for("the first packets", lambda: seen.passed()[way.port] > 100, 60)
+        wait_for("the first packets", lambda: seen.passed()[way.port] > 100, UP_S)
         yield seen
 
 
@@ -126,7 +126,7 @@ def test_an_application_killed_with_frames_in_flight_gets_its_ring_again(studio:
     manifest = sender_pod(studio.product, "phoenix", RATE=0, SIZE=200)
     manifest["spec"]["restartPolicy"] = "Always"
     with witness(cluster, 2, way.port) as seen, studio.running(stream("phoenix", way), manifest):
-        wait_for("the first packets", lambda: seen.passed()[way.port] > 1000, 60)
+        wait_for("the first packets", lambda: seen.passed()[way.port] > 1000, UP_S)
         cluster.node(1).run(["pkill", "-9", "-f", "/app/sender.py"])
         wait_for("the second life", lambda: lives(studio, "phoenix") == 1, 60)
         wait_for("the ring again", lambda: studio.said("phoenix", "ring"), 60)
@@ -153,7 +153,7 @@ def test_a_hostile_application_harms_nobody(studio: Studio, cluster: Cluster, wa
     studio.product.apply(drop)
     with sending(studio, cluster, way) as seen, studio.running(stream("hostile", other, txQueue=1), hostile):
         studio.product.wait_ready("beside")
-        studio.wait_said("hostile", "harm", 90)
+        studio.wait_said("hostile", "harm")
         sent = flood(cluster, node.studio.address, dropped_port)
         studio.product.wait_matched("beside", sent)
         told = end(studio)
@@ -161,7 +161,7 @@ def test_a_hostile_application_harms_nobody(studio: Studio, cluster: Cluster, wa
         assert restarts(studio, "node1") == before
         studio.product.kubectl("-n", "studio", "delete", "pod", "hostile", "--timeout=30s")
         studio.product.apply(sender_pod(studio.product, "hostile", RATE=500))
-        studio.wait_said("hostile", "ring", 60)
+        studio.wait_said("hostile", "ring")
     studio.product.delete_filters()
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
 from tests.e2e.remains import allocated, wait_no_rings
-from tests.e2e.streams import TWICE_S, Studio, Way, sender_pod, sender_spec, stream
+from tests.e2e.streams import UP_S, Studio, Way, sender_pod, sender_spec, stream
 from tests.e2e.test_streams_queues import events_of
 from tests.e2e.traffic import witness
 
@@ -70,7 +70,7 @@ def test_applications_are_evicted_and_their_queues_free(studio: Studio, cluster:
         studio.running(stream("lone", way, txQueue=1), lone, stream("relay", other, txQueue=2), relay),
     ):
         for name in ("lone", "relay"):
-            studio.wait_stream(name, "Ready", timeout_s=TWICE_S)
+            studio.wait_stream(name, "Ready")
         with drained(studio, "--force"):
             assert not studio.pod("lone")
             wait_for("free queues", lambda: not allocated(studio.product, "node1"), 30)
@@ -79,10 +79,10 @@ def test_applications_are_evicted_and_their_queues_free(studio: Studio, cluster:
             studio.wait_stream("relay", "WaitingForPod")
             wait_for("the pod that waits, by name", lambda: "pod relay-" in message(studio, "relay"), 60)
         before = seen.passed()[other.port]
-        studio.wait_stream("relay", "Ready", timeout_s=TWICE_S)
+        studio.wait_stream("relay", "Ready")
         wait_for("its packets", lambda: seen.passed()[other.port] > before + 500, 30)
         studio.product.apply(lone)
-        studio.wait_stream("lone", "Ready", timeout_s=TWICE_S)
+        studio.wait_stream("lone", "Ready")
 
 
 def test_sources_go_where_they_may(studio: Studio, cluster: Cluster, usable: None) -> None:
@@ -93,16 +93,16 @@ def test_sources_go_where_they_may(studio: Studio, cluster: Cluster, usable: Non
     studio.product.kubectl("cordon", "node2")  # so that both begin on node1
     with studio.running(roaming, fixed):
         for name in ("roaming", "fixed"):
-            assert studio.wait_stream(name, "Ready", timeout_s=TWICE_S)["status"]["node"] == "node1"
+            assert studio.wait_stream(name, "Ready")["status"]["node"] == "node1"
         studio.product.kubectl("uncordon", "node2")
         with drained(studio):
-            wait_for("the one that may, on node2", lambda: runs_on(studio, "roaming", "node2"), TWICE_S)
+            wait_for("the one that may, on node2", lambda: runs_on(studio, "roaming", "node2"), UP_S)
             assert events_of(studio, "roaming", "Finished") == [], "a pod that was evicted is not through"
             studio.wait_stream("fixed", "SourceWaits")
             wait_for("the scheduler's words", lambda: "unschedulable" in message(studio, "fixed"), 30)
             wait_for("free queues", lambda: not allocated(studio.product, "node1"), 30)
             wait_no_rings(cluster, 1)
-        wait_for("the other, on node1", lambda: runs_on(studio, "fixed", "node1"), TWICE_S)
+        wait_for("the other, on node1", lambda: runs_on(studio, "fixed", "node1"), UP_S)
         assert runs_on(studio, "roaming", "node2"), "who has moved stays there"
 
 

@@ -59,7 +59,7 @@ def test_a_kubelet_that_wipes_the_slices_costs_nobody_a_queue(studio: Studio, cl
         assert len(studio.devices("node1")) >= len(QUEUES)
         wait_flowing(seen, way)
         with studio.running(own_claim("comes", way, queue=2), sender_pod(studio.product, "comes", **SLOW)):
-            assert studio.wait_said("comes", "ring", 60)["queue"] == 2
+            assert studio.wait_said("comes", "ring")["queue"] == 2
 
 
 def test_the_successor_of_a_pod_that_was_deleted_by_force_begins_in_seconds(studio: Studio, cluster: Cluster, way: Way) -> None:
@@ -104,4 +104,4 @@ def test_a_power_cut_loses_no_queue(studio: Studio, cluster: Cluster, way: Way) 
             wait_flowing(seen, way, BOOT_S)
             studio.wait_device("phoenix", "Connected", "Held")
         with studio.running(own_claim("next", way, queue=1), sender_pod(studio.product, "next", **SLOW)):
-            studio.wait_said("next", "ring", 60)
+            studio.wait_said("next", "ring")

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
 from tests.e2e.remains import allocated, wait_no_rings
-from tests.e2e.streams import TWICE_S, Studio, Way, own_claim, sender_pod, stream
+from tests.e2e.streams import Studio, Way, own_claim, sender_pod, stream
 from tests.e2e.test_changes import scale_operator
 
 pytestmark = pytest.mark.long
@@ -37,13 +37,13 @@ def test_a_namespace_goes_with_all_its_streams(studio: Studio, cluster: Cluster,
     idle = stream("idle", ways[2], namespace=news, txQueue=3)  # no pod ever holds it
     product.apply(*app, bars, *own, idle)
     for name in ("app", "bars"):
-        studio.wait_stream(name, "Ready", news, TWICE_S)
-    studio.wait_said("own", "ring", TWICE_S, news)
+        studio.wait_stream(name, "Ready", news)
+    studio.wait_said("own", "ring", namespace=news)
     with studio.running(own_claim("next", ways[3], queue=1), light(sender_pod(product, "next", RATE=500))):
         wait_for("the next one to wait", lambda: waits(studio, "next"), 30)
         scale_operator(product, operators)
         product.kubectl("delete", "namespace", news, f"--timeout={GONE_S:.0f}s")
-        studio.wait_said("next", "ring", TWICE_S)
+        studio.wait_said("next", "ring")
         assert not [each for each in product.get_all("resourceclaims", "-A") if each["metadata"]["namespace"] == news]
         assert allocated(product, "node1") == ["studio/next"]
         uid = studio.claim("next")["metadata"]["uid"]
@@ -51,7 +51,7 @@ def test_a_namespace_goes_with_all_its_streams(studio: Studio, cluster: Cluster,
         scale_operator(product, 2)
         studio.make_namespace(news)
         product.apply(app[0] | {"spec": app[0]["spec"] | {"txQueue": 2}}, app[1])
-        studio.wait_stream("app", "Ready", news, TWICE_S)
+        studio.wait_stream("app", "Ready", news)
         product.kubectl("delete", "namespace", news, f"--timeout={GONE_S:.0f}s")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.product import Json, condition, wait_for
-from tests.e2e.streams import TWICE_S, Studio, Way, own_claim, sender_pod, stream
+from tests.e2e.streams import Studio, Way, own_claim, sender_pod, stream
 from tests.e2e.test_streams_queues import events_of, unscheduled, wait_event
 
 pytestmark = pytest.mark.long
@@ -59,26 +59,26 @@ def holder(studio: Studio, way: Way) -> tuple[Json, Json]:
 def test_who_has_the_queue_is_told(studio: Studio, way: Way, choice: Json) -> None:
     """Though node2 has the queue free, where the pod may not run. It begins when the holder goes."""
     with studio.running(*holder(studio, way)):
-        studio.wait_said("holder", "ring", TWICE_S)
+        studio.wait_said("holder", "ring")
         with studio.running(stream("bound", way, txQueue=1), bound(studio, "bound", choice)):
             wait_event(studio, "bound", "QueueTaken", "queue 1 of eth1", HELD, NO_OTHER)
             message = wait_for("the pod in the stream's words", lambda: named(studio, "bound"), 60)
             assert HELD in message
             studio.delete("holder")
-            studio.wait_said("bound", "ring", TWICE_S)
+            studio.wait_said("bound", "ring")
 
 
 def test_a_built_in_source_is_told_in_its_stream(studio: Studio, way: Way) -> None:
     """Its stream says on which nodes it may run: so the stream says who has the queue there."""
     bars = stream("bars", way, source={"video": PICTURE}, nodeSelector={"matchLabels": {HOST: "node1"}}, txQueue=1)
     with studio.running(*holder(studio, way)):
-        studio.wait_said("holder", "ring", TWICE_S)
+        studio.wait_said("holder", "ring")
         with studio.running(bars):
             message = condition(studio.wait_stream("bars", "Conflict"), "Ready")["message"]
             assert HELD in message
             assert "node2" not in message
             studio.delete("holder")
-            studio.wait_stream("bars", "Ready", timeout_s=TWICE_S)
+            studio.wait_stream("bars", "Ready")
 
 
 def test_a_free_queue_where_a_pod_may_run_is_no_taken_one(studio: Studio, way: Way) -> None:
@@ -89,7 +89,7 @@ def test_a_free_queue_where_a_pod_may_run_is_no_taken_one(studio: Studio, way: W
         studio.running(*holder(studio, way)),
         studio.running(own_claim("elsewhere", way, queue=1), elsewhere, own_claim("here", way, queue=1)),
     ):
-        studio.wait_said("holder", "ring", TWICE_S)
+        studio.wait_said("holder", "ring")
         wait_for("the scheduler's words", lambda: "Insufficient cpu" in unscheduled(studio, "elsewhere"), 30)
         with studio.running(sender_pod(studio.product, "here")):
             wait_event(studio, "here", "QueueTaken", HELD, NO_OTHER)
@@ -99,9 +99,9 @@ def test_a_free_queue_where_a_pod_may_run_is_no_taken_one(studio: Studio, way: W
 def test_a_pod_that_may_run_elsewhere_does(studio: Studio, way: Way) -> None:
     choice = affinity(matchExpressions=asks(HOST, "In", "node1", "node2"))
     with studio.running(*holder(studio, way)):
-        studio.wait_said("holder", "ring", TWICE_S)
+        studio.wait_said("holder", "ring")
         with studio.running(stream("free", way, txQueue=1), bound(studio, "free", choice)):
-            studio.wait_said("free", "ring", TWICE_S)
+            studio.wait_said("free", "ring")
             assert studio.pod("free")["spec"]["nodeName"] == "node2"
             assert events_of(studio, "free", "QueueTaken") == []
 
@@ -111,11 +111,11 @@ def test_a_node_that_takes_no_pods_has_no_free_queue(studio: Studio, way: Way) -
     studio.product.kubectl("cordon", "node2")
     try:
         with studio.running(*holder(studio, way)):
-            studio.wait_said("holder", "ring", TWICE_S)
+            studio.wait_said("holder", "ring")
             with studio.running(stream("any", way, txQueue=1), sender_pod(studio.product, "any", node=None, RATE=500)):
                 wait_event(studio, "any", "QueueTaken", HELD, NO_OTHER)
                 studio.product.kubectl("uncordon", "node2")
-                studio.wait_said("any", "ring", TWICE_S)
+                studio.wait_said("any", "ring")
                 assert studio.pod("any")["spec"]["nodeName"] == "node2"
     finally:
         studio.product.kubectl("uncordon", "node2")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
-from tests.e2e.streams import Studio, Way, own_claim, sender_pod, sender_spec, stream
+from tests.e2e.streams import UP_S, Studio, Way, own_claim, sender_pod, sender_spec, stream
 from tests.e2e.traffic import witness
 
 
@@ -82,7 +82,7 @@ def test_the_older_of_two_streams_keeps_the_queue(studio: Studio, cluster: Clust
             assert "queue 1 on node1 is held by BypassStream studio/older (pod studio/older)" in message
             wait_event(studio, "younger", "QueueTaken", "queue 1 of eth1", "studio/older")
             studio.delete("older")
-            studio.wait_said("younger", "ring", 60)
+            studio.wait_said("younger", "ring")
             wait_for("the stream", lambda: condition(studio.stream("younger"), "Ready").get("status") == "True", 30)
 
 
@@ -102,7 +102,7 @@ def test_more_claims_than_queues(studio: Studio, cluster: Cluster, way: Way) -> 
         studio.wait_said("fourth", "ring")
         studio.product.kubectl("-n", "studio", "delete", "pod", "fourth", "--timeout=30s")
         with studio.running(*(own_claim(each, way) for each in names), hoarder(studio, names)):
-            wait_for("the three rings", lambda: studio.phase("hoarder") == "Running", 60)
+            wait_for("the three rings", lambda: studio.phase("hoarder") == "Running", UP_S)
             shown = studio.product.kubectl("-n", "studio", "logs", "hoarder")
             assert all(f"SPILLWAY_RING_{each.upper()}_RING=/run/spillway/{each}.ring/ring.sock" in shown for each in names)
             assert {studio.claim(each)["status"]["allocation"]["devices"]["results"][0]["device"] for each in names} == {
@@ -112,7 +112,7 @@ def test_more_claims_than_queues(studio: Studio, cluster: Cluster, way: Way) -> 
             }
             studio.product.apply(sender_pod(studio.product, "fourth", RATE=500))
             wait_for("the scheduler's words", lambda: "cannot allocate all claims" in unscheduled(studio, "fourth"), 30)
-        studio.wait_said("fourth", "ring", 60)
+        studio.wait_said("fourth", "ring")
 
 
 def test_a_rolling_update_hands_the_ring_over(studio: Studio, cluster: Cluster, way: Way) -> None:
@@ -132,7 +132,7 @@ def test_a_rolling_update_hands_the_ring_over(studio: Studio, cluster: Cluster, 
         },
     }
     with witness(cluster, 2, way.port) as seen, studio.running(stream("relay", way), deployment):
-        wait_for("the first", lambda: seen.passed()[way.port] > 2000, 60)
+        wait_for("the first", lambda: seen.passed()[way.port] > 2000, UP_S)
         studio.product.kubectl("-n", "studio", "rollout", "restart", "deployment/relay")
         new = wait_for("the second", lambda: waiting_pod(studio), 60)
         before = seen.passed()[way.port]

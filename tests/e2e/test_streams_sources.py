@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.cluster import Cluster
 from tests.e2e.product import Json, wait_for
-from tests.e2e.streams import Studio, Way, stream
+from tests.e2e.streams import UP_S, Studio, Way, stream
 from tests.e2e.traffic import witness
 
 PICTURE = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "pattern": "ColorBars"}
@@ -19,7 +19,7 @@ def test_a_changed_picture_is_a_new_pod_on_a_new_claim(studio: Studio, cluster: 
         return stream("bars", way, source={"video": PICTURE}, nodeSelector=NODE1, txQueue=queue)
 
     with witness(cluster, 2, way.port) as seen, studio.running(bars(1)):
-        wait_for("the picture at node2", lambda: seen.passed()[way.port] > 1000, 90)
+        wait_for("the picture at node2", lambda: seen.passed()[way.port] > 1000, UP_S)
         pod, claim = studio.pod("bars-source"), studio.claim("bars")
         assert pod["spec"]["nodeName"] == "node1"
         studio.product.apply(bars(2))

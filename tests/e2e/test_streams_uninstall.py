@@ -10,7 +10,7 @@ from tests.cluster import Cluster
 from tests.cluster.errors import CommandFailed
 from tests.e2e.chart import GRANTS
 from tests.e2e.product import NAMESPACE, wait_for
-from tests.e2e.streams import Studio, Way, sender_pod, stream
+from tests.e2e.streams import UP_S, Studio, Way, sender_pod, stream
 from tests.e2e.test_lifecycle import node_traces
 from tests.e2e.traffic import witness
 
@@ -32,7 +32,7 @@ def test_an_uninstall_waits_for_who_holds_a_ring(studio: Studio, cluster: Cluste
     product.install(dict(each.split("=", 1) for each in GRANTS) | PATIENCE, upgrade=True)
     product.wait_pods_ready()
     with witness(cluster, 2, way.port) as seen, studio.running(stream("live", way), sender_pod(product, "live", RATE=1000)):
-        wait_for("its packets", lambda: seen.passed()[way.port] > 500, 60)
+        wait_for("its packets", lambda: seen.passed()[way.port] > 500, UP_S)
         with pytest.raises(CommandFailed):
             product.uninstall()
         said = product.kubectl("-n", NAMESPACE, "logs", "job/spillway-uninstall")

@@ -22,7 +22,7 @@ from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import bars_line
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
-from tests.e2e.streams import Studio, Way, stream
+from tests.e2e.streams import UP_S, Studio, Way, stream
 from tests.e2e.traffic import witness
 from tests.receivers import Receiver, caps_of, ffmpeg_words, gstreamer_words, receiving
 from tests.traffic.frames import udp4_flood
@@ -68,7 +68,7 @@ def test_bars_from_one_node_to_another(studio: Studio, cluster: Cluster, way: Wa
     manifest = stream("bars", way, source={"video": BARS}, nodeSelector=NODE1, clock={"source": "System"})
     words = gstreamer_words(tmp_path / "out", caps_of(PICTURE))
     with at_node2(cluster, words, tmp_path / "out") as receiver, studio.running(manifest):
-        assert digests(receiver.frames(100, timeout_s=90)) == {BARS_SEEN}
+        assert digests(receiver.frames(100, timeout_s=UP_S)) == {BARS_SEEN}
         check_status(studio, cluster)
         pod = source_pod(studio, "bars")
         studio.product.kubectl("-n", "spillway-system", "delete", "pod", studio.product.dataplane_pod("node1"), "--wait=true")
@@ -137,10 +137,10 @@ def test_a_clip_and_its_sdp(studio: Studio, cluster: Cluster, way: Way, tmp_path
     del video["pattern"]
     manifest = stream("clip", way, source={"video": video}, nodeSelector=NODE1, clock={"source": "PTP"})
     with files(studio, "clip", {"clip.raw": frame}), studio.running(manifest):
-        wait_for("the SDP text", lambda: studio.stream("clip").get("status", {}).get("sdp"), 60)
+        wait_for("the SDP text", lambda: studio.stream("clip").get("status", {}).get("sdp"), UP_S)
         (tmp_path / "clip.sdp").write_text(sdp_by_command(cluster, "clip"), newline="")
         with at_node2(cluster, ffmpeg_words(tmp_path / "out", tmp_path / "clip.sdp"), tmp_path / "out") as receiver:
-            _, *whole = receiver.frames(10, timeout_s=60)  # the first one may have been under way when ffmpeg came
+            _, *whole = receiver.frames(10, timeout_s=UP_S)  # the first one may have been under way when ffmpeg came
             assert digests(whole) == {sha256(frame).digest()}
         clock = wait_for("the clock's condition", lambda: condition(studio.stream("clip"), "ClockSynchronized"), 30)
         assert (clock["status"], clock["reason"]) == ("False", without_ptp())
@@ -153,7 +153,7 @@ def test_two_legs_leave_through_two_queues(studio: Studio, cluster: Cluster, way
     manifest = stream("twice", way, source={"video": video}, nodeSelector=NODE1)
     with witness(cluster, 2, way.port, other.port) as seen:
         with studio.running(manifest):
-            wait_for("packets of both legs", lambda: min(seen.passed().values()) > 2000, 60)
+            wait_for("packets of both legs", lambda: min(seen.passed().values()) > 2000, UP_S)
             text = wait_for("the SDP text", lambda: studio.stream("twice").get("status", {}).get("sdp"), 30)
             devices = studio.claim("twice")["status"]["devices"]
             check_legs(wait_for("counts of both legs", lambda: counted(studio.stream("twice")), 30))
