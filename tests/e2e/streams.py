@@ -20,10 +20,8 @@ NAMESPACES = ("studio", "news", "lobby")  # the last is not on the list
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
 QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
 KINDS = ("deployment", "bypassstream", "pod", "resourceclaim")
-UP_S = (
-    150.0  # a pod's way to Running: kubelet may be refused the claim that it has just been given, and asks again after a minute
-)
-DOWN_S = 30.0  # and away
+# A pod's way to Running, and away. Kubelet may be refused the claim that it was just given, and asks again a minute later.
+UP_S, DOWN_S = 150.0, 30.0
 
 
 class Studio:
