@@ -23,7 +23,7 @@ from spillway_dataplane.kernel.if_xdp import XDP_COPY
 from spillway_dataplane.kernel.memfd import sealed_memory
 from spillway_dataplane.kernel.xsk import RingShape, Xsk
 from spillway_dataplane.kernel.xsk_bind import open_xsk
-from spillway_dataplane.stream.header import header_of
+from spillway_dataplane.way.header import header_of
 from spillway_stream.pages import PAGE_BYTES, REPORT_BYTES, LinkState, Page, Report, decode_report, encode_page
 from spillway_stream.wire import Bind, HelloFlag, RingOffer, decode_hello, encode_ring, encode_wait, open_message
 

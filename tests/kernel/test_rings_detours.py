@@ -15,7 +15,7 @@ from tests.kernel.ring_wire import Wire, wire
 
 from spillway_crds.streams import Flow
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingState
+from spillway_dataplane.way.state import RingState
 from spillway_stream import Gone, Lost, connect
 
 

@@ -19,7 +19,8 @@ from spillway_dataplane.kernel.if_xdp import XDP_PKT_CONTD
 from spillway_dataplane.kernel.xsk_bind import takes_several_buffers
 from spillway_dataplane.stream import binding
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingOrder, RingState
+from spillway_dataplane.stream.model import RingOrder
+from spillway_dataplane.way.state import RingState
 from spillway_stream import Ring, connect
 from spillway_stream.pages import LinkState
 

@@ -26,7 +26,8 @@ from spillway_dataplane.stream import server
 from spillway_dataplane.stream.binding import shape_of
 from spillway_dataplane.stream.follower import Followed, Follower
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingOrder, RingState
+from spillway_dataplane.stream.model import RingOrder
+from spillway_dataplane.way.state import RingState
 from spillway_stream.pages import LinkState
 from spillway_stream.wire import Bind, MessageType
 

@@ -17,7 +17,7 @@ from tests.kernel.ring_wire import wire
 
 from spillway_crds.streams import Flow, RingSize
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingState
+from spillway_dataplane.way.state import RingState
 from spillway_stream import FrameTooLong, connect
 
 # ---- the node's driver ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from tests.kernel.ring_lab import keeping, make_order, numbered, numbers, until
 from spillway_crds.errors import KernelError, NotSupported
 from spillway_dataplane.kernel import libbpf, xsk
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingState
+from spillway_dataplane.way.state import RingState
 from spillway_stream.pages import LinkState
 
 THE_THREE = "-all,+net_raw,+net_admin,+ipc_lock"

@@ -17,10 +17,11 @@ from tests.kernel.ring_lab import keeping, make_order, numbered, numbers, until
 
 from spillway_crds.streams import Flow, VlanTag
 from spillway_dataplane.stream import follower
-from spillway_dataplane.stream.header import ones_sum
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingOrder, RingState
-from spillway_dataplane.stream.seen import SeenWay
+from spillway_dataplane.stream.model import RingOrder
+from spillway_dataplane.way.header import ones_sum
+from spillway_dataplane.way.seen import SeenWay
+from spillway_dataplane.way.state import RingState
 from spillway_stream.pages import LinkState, Page
 
 OTHER_MAC = bytes.fromhex("020000000042")

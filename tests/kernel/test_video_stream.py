@@ -18,7 +18,8 @@ from tests.kernel.ring_lab import until
 from tests.kernel.source_lab import FLOW, PORT, arrival, open_ring, source, stamped, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
-from spillway_dataplane.stream.model import RingState, RingStatus
+from spillway_dataplane.stream.model import RingStatus
+from spillway_dataplane.way.state import RingState
 from spillway_stream.clocks import word_of
 from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import FrameCounter

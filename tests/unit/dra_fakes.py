@@ -21,7 +21,8 @@ from spillway_crds.streams import BindMode
 from spillway_dataplane.api.calls import ApiRefused
 from spillway_dataplane.dra.names import QUEUE_DRIVER
 from spillway_dataplane.dra.protocol import DRA, MESSAGES, REGISTRATION, SERVICES
-from spillway_dataplane.stream.model import RingOrder, RingState, RingStatus
+from spillway_dataplane.stream.model import RingOrder, RingStatus
+from spillway_dataplane.way.state import RingState
 
 Raw = dict[str, Any]
 NODE = "node-7"

@@ -22,7 +22,8 @@ from spillway_dataplane.dra.grants import Grants
 from spillway_dataplane.dra.report import CONNECT_S, dated, report_claim, report_failure
 from spillway_dataplane.dra.report_wire import decode_conditions, encode_report
 from spillway_dataplane.dra.surroundings import NOTHING_NEAR, PtpClock
-from spillway_dataplane.stream.model import RingCounters, RingPeaks, RingState, RingStatus
+from spillway_dataplane.stream.model import RingCounters, RingPeaks, RingStatus
+from spillway_dataplane.way.state import RingState
 
 REF = ClaimRef("studio", "cam", "uid-1")
 GRANTS = Grants((Grant("eth1", frozenset({1, 2}), frozenset({"studio"})),))

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from spillway_crds.streams import BindMode
 from spillway_dataplane.dra.metrics import Snapshot, StreamCollector
 from spillway_dataplane.dra.steal import read_steal
-from spillway_dataplane.stream.model import JitterQuantiles, KernelCounters, RingCounters, RingPeaks, RingState, RingStatus
+from spillway_dataplane.stream.model import JitterQuantiles, KernelCounters, RingCounters, RingPeaks, RingStatus
+from spillway_dataplane.way.state import RingState
 
 RING = RingStatus(
     "uid-1/ring",

@@ -20,7 +20,7 @@ from spillway_dataplane.dra import metrics as driver
 from spillway_dataplane.dra.report import Why
 from spillway_dataplane.metrics import Snapshot, SpillwayCollector
 from spillway_dataplane.node.findings import Reason
-from spillway_dataplane.stream.model import RingState
+from spillway_dataplane.way.state import RingState
 from spillway_operator import metrics as operator
 from spillway_stream.clocks import WORDS, ClockCode
 from spillway_stream.pages import Report

@@ -9,7 +9,7 @@ import pytest
 from spillway_crds.streams import Flow, VlanTag
 from spillway_dataplane.kernel import ways
 from spillway_dataplane.kernel.rtnetlink import HEADER, IFINFOMSG, RTM_NEWLINK
-from spillway_dataplane.stream.seen import SeenLink
+from spillway_dataplane.way.seen import SeenLink
 
 CARD = SeenLink("eth1", 3, master=9)
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18

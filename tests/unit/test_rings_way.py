@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillway_crds.streams import Flow, VlanTag
-from spillway_dataplane.stream.header import header_of, multicast_mac, ones_sum
-from spillway_dataplane.stream.model import RingState
 from spillway_dataplane.stream.pages import page_of
-from spillway_dataplane.stream.seen import RouteKind, SeenLink, SeenNeighbour, SeenRoute, SeenWay
-from spillway_dataplane.stream.way import NextHop, Way, plan_way
+from spillway_dataplane.way.header import header_of, multicast_mac, ones_sum
+from spillway_dataplane.way.plan import NextHop, Way, plan_way
+from spillway_dataplane.way.seen import RouteKind, SeenLink, SeenNeighbour, SeenRoute, SeenWay
+from spillway_dataplane.way.state import RingState
 from spillway_stream.pages import LinkState, decode_page, encode_page
 
 CARD, HOP = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")

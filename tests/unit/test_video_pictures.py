@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spillway_stream.source.clips import Clip
 from spillway_stream.source.faults import InvalidIntent, Transient
-from spillway_stream.video.clips import Clip
 from spillway_stream.video.colours import BARS, WHITE, pixel_of
 from spillway_stream.video.formats import DEPTHS, SAMPLINGS, PictureFormat, pixel_group, unpack_samples
 from spillway_stream.video.glyphs import DIGITS

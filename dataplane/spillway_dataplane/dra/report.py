@@ -15,7 +15,8 @@ from spillway_crds.streams import BindMode
 from spillway_dataplane.dra.cdi import INSIDE, SOCKET
 from spillway_dataplane.dra.claims import ClaimRecord, ClaimRef, RingRecord
 from spillway_dataplane.dra.surroundings import PtpClock
-from spillway_dataplane.stream.model import RingState, RingStatus
+from spillway_dataplane.stream.model import RingStatus
+from spillway_dataplane.way.state import RingState
 from spillway_stream.clocks import ClockCode, measured_text, word_of
 from spillway_stream.cores import choice_text
 

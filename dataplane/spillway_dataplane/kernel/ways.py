@@ -30,8 +30,8 @@ from spillway_dataplane.kernel.rtnetlink import (
     parse,
     slim,
 )
-from spillway_dataplane.stream.seen import RouteKind, SeenLink, SeenNeighbour, SeenRoute, SeenWay
-from spillway_dataplane.stream.way import next_hop_of
+from spillway_dataplane.way.plan import next_hop_of
+from spillway_dataplane.way.seen import RouteKind, SeenLink, SeenNeighbour, SeenRoute, SeenWay
 
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 NLM_F_REPLACE, NLM_F_CREATE = 0x100, 0x400

@@ -30,7 +30,7 @@ from spillway_dataplane.kernel.if_xdp import (
 )
 from spillway_dataplane.kernel.ways import link_named
 from spillway_dataplane.kernel.xsk import Xsk
-from spillway_dataplane.stream.seen import SeenLink
+from spillway_dataplane.way.seen import SeenLink
 
 PROBE_BYTES = 60  # the least that Ethernet carries
 ETH_P_802_EX1 = 0x88B5  # IEEE 802 local experimental: no host takes it for anything

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from spillway_crds.streams import Flow
 from spillway_dataplane.kernel.waynews import InUse, WayNews
 from spillway_dataplane.kernel.ways import observe_way, use_neighbour
-from spillway_dataplane.stream.model import RingState
-from spillway_dataplane.stream.way import Way, plan_way
+from spillway_dataplane.way.plan import Way, plan_way
+from spillway_dataplane.way.state import RingState
 
 USE_EVERY_S = 1.0  # as often as a socket in use would, for all that matters to the kernel's timers
 SETTLE_S = 0.02  # one change is several events

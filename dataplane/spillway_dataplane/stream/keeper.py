@@ -15,7 +15,7 @@ from spillway_dataplane.stream.follower import Followed, Follower
 from spillway_dataplane.stream.model import RingOrder, RingStatus
 from spillway_dataplane.stream.ring import KeptRing
 from spillway_dataplane.stream.server import RingServer
-from spillway_dataplane.stream.way import Way
+from spillway_dataplane.way.plan import Way
 
 PATIENCE_S = 20.0  # the last holder of a queue may be on its way out, and the kernel gives queues back from a worker
 BUSY_RETRY_S = 0.05

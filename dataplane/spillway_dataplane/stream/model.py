@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from spillway_crds.streams import BindMode, RingParameters
+from spillway_dataplane.way.state import RingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,6 @@ class RingOrder:
     queue: int
     parameters: RingParameters
     label: str
-
-
-class RingState(StrEnum):
-    """What the way of a ring's packets is like. Everything but READY comes with a reason that a person understands."""
-
-    STARTING = "Starting"  # nothing is known yet
-    READY = "Ready"
-    UNRESOLVED = "Unresolved"  # the next hop's MAC address is not known
-    NO_ROUTE = "NoRoute"  # no route through this interface, or no address to send from
-    LINK_DOWN = "LinkDown"  # set down, or no carrier
-    GONE = "Gone"  # the interface left the node; the ring is opened anew when it is back
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import os
 import threading
 
 from spillway_dataplane.kernel.memfd import seal_writes, sealed_memory
-from spillway_dataplane.stream.model import RingState
-from spillway_dataplane.stream.way import Way
+from spillway_dataplane.way.plan import Way
+from spillway_dataplane.way.state import RingState
 from spillway_stream.pages import (
     PAGE,
     PAGE_BODY_AT,

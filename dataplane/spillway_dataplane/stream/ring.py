@@ -16,10 +16,11 @@ from spillway_dataplane.kernel.zero_copy import QueueWatch
 from spillway_dataplane.stream.binding import Bound, Refusal, bind_ring
 from spillway_dataplane.stream.counting import Counting
 from spillway_dataplane.stream.ledger import Ledger
-from spillway_dataplane.stream.model import RingOrder, RingState, RingStatus
+from spillway_dataplane.stream.model import RingOrder, RingStatus
 from spillway_dataplane.stream.pages import HeaderPage, ReportPage, page_of
 from spillway_dataplane.stream.telling import is_disordered, offer_of, status_of, with_kernel
-from spillway_dataplane.stream.way import Way
+from spillway_dataplane.way.plan import Way
+from spillway_dataplane.way.state import RingState
 from spillway_stream.wire import encode_ring
 
 STARTING = Way(RingState.STARTING, "the ring is not open yet")

@@ -9,7 +9,7 @@ from spillway_dataplane.kernel.xsk import Xsk
 from spillway_dataplane.stream.binding import Bound
 from spillway_dataplane.stream.counting import Counting
 from spillway_dataplane.stream.model import KernelCounters, RingOrder, RingStatus
-from spillway_dataplane.stream.way import Way
+from spillway_dataplane.way.plan import Way
 from spillway_stream.wire import Bind, RingOffer
 
 MODULUS = 1 << 32  # of a ring's free-running indices

@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from spillway_stream.source.clips import Clip
 from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.spec import PacingSpec, VideoSpec
-from spillway_stream.video.clips import Clip
 from spillway_stream.video.formats import PictureFormat, fault_of, pixel_group
 from spillway_stream.video.packets import UDP_HEADER_BYTES, PacketShape, packet_table, shape_packets
 from spillway_stream.video.patterns import FrameCounter, Pictures, color_bars, counter_scale, ramp

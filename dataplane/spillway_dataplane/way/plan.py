@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spillway_crds.streams import Address, Flow
-from spillway_dataplane.stream.header import BROADCAST_MAC, Header, header_of, multicast_mac
-from spillway_dataplane.stream.model import RingState
-from spillway_dataplane.stream.seen import RouteKind, SeenLink, SeenRoute, SeenWay
+from spillway_dataplane.way.header import BROADCAST_MAC, Header, header_of, multicast_mac
+from spillway_dataplane.way.seen import RouteKind, SeenLink, SeenRoute, SeenWay
+from spillway_dataplane.way.state import RingState
 
 
 @dataclass(frozen=True, slots=True)
