@@ -31,6 +31,7 @@ def ordered(product: Product, node: str = "node1") -> list[str]:
     return [each["name"] for each in product.node_dataplane(node)["spec"].get("filters", [])]
 
 
+@pytest.mark.long
 def test_thirty_filters_at_once(product: Product, cluster: Cluster) -> None:
     """The older two dozen run, the others are told; room that is made is given to one of them."""
     product.apply(steady(priority=1000))
@@ -126,6 +127,7 @@ def no_pod_admitted(product: Product) -> Iterator[None]:
         product.kubectl("-n", NAMESPACE, "delete", "resourcequota", "none")
 
 
+@pytest.mark.long
 def test_pods_that_cannot_be_made_are_said_in_the_condition(product: Product, cluster: Cluster) -> None:
     """An agent that has reported before and cannot be made again: the filter says why, the old program stays."""
     product.apply(steady())

@@ -80,6 +80,7 @@ def test_uninstall_leaves_nothing_and_reinstall_filters_again(
     product.delete_filters()
 
 
+@pytest.mark.long
 def test_uninstall_without_hooks_keeps_programs_and_one_command_cleans(
     enforcing: Product, cluster: Cluster, installed_again: None
 ) -> None:
