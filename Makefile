@@ -38,7 +38,7 @@ e2e: setup ## A real API server, kubelets, Helm and floods (root)
 	$(PYTEST) tests/e2e -q -m 'not long' --durations=15
 
 long: setup ## Only the tests marked long
-	$(PYTEST) tests/kernel -q -m long $(SPREAD)
+	$(PYTEST) tests/kernel -q -m long
 	$(PYTEST) tests/e2e -q -m long --durations=15
 
 nic-test: setup ## Zero copy on the real igb and virtio_net drivers, under QEMU (root; minutes); CARD=igb for one
