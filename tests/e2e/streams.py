@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ QUEUES = (1, 2, 3)  # of eth1, granted to studio and news
 KINDS = ("deployment", "bypassstream", "pod", "resourceclaim")
 # A pod's way to Running, and away. Kubelet may be refused the claim that it was just given, and asks again a minute later.
 UP_S, DOWN_S = 150.0, 30.0
+NODE1 = {"matchLabels": {"kubernetes.io/hostname": "node1"}}
+SMALL_BARS = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "pattern": "ColorBars"}
 
 
 class Studio:
@@ -95,14 +98,18 @@ class Studio:
     def stream(self, name: str, namespace: str = "studio") -> Json:
         return self.product.get("bypassstream", name, "-n", namespace)
 
-    def wait_stream(self, name: str, reason: str, namespace: str = "studio", timeout_s: float = UP_S) -> Json:
+    def wait_stream(self, name: str, reason: str, namespace: str = "studio") -> Json:
         """Wait until a stream's condition Ready has that reason; return the stream."""
 
         def probe() -> Json | None:
             found = self.stream(name, namespace)
             return found if condition(found, "Ready").get("reason") == reason else None
 
-        return dict(wait_for(f"{name} Ready: {reason}", probe, timeout_s))
+        return dict(wait_for(f"{name} Ready: {reason}", probe, UP_S))
+
+    def message(self, name: str) -> str:
+        """What a stream's condition Ready says now."""
+        return str(condition(self.stream(name), "Ready").get("message", ""))
 
     def delete(self, *names: str, namespace: str = "studio") -> None:
         """Delete all that has one of these names, and wait until it is gone."""
@@ -169,6 +176,12 @@ def stream(
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"interface": interface, "source": {"application": {}}, "flow": way.flow(**(flow or {})), **spec},
     }
+
+
+def config_map(name: str, files: Mapping[str, bytes]) -> Json:
+    """A ConfigMap of files, in the streams' own namespace."""
+    data = {file: base64.b64encode(content).decode() for file, content in files.items()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "studio"}, "binaryData": data}
 
 
 def own_claim(

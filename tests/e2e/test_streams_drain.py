@@ -10,14 +10,12 @@ import pytest
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
 from tests.e2e.remains import allocated, wait_no_rings
-from tests.e2e.streams import UP_S, Studio, Way, sender_pod, sender_spec, stream
+from tests.e2e.streams import NODE1, SMALL_BARS, UP_S, Studio, Way, sender_pod, sender_spec, stream
 from tests.e2e.test_streams_queues import events_of
 from tests.e2e.traffic import witness
 
 pytestmark = pytest.mark.long
 DRAIN_S = 100  # every pod there has a grace of 2 to 30 seconds
-PICTURE = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "pattern": "ColorBars"}
-NODE1 = {"matchLabels": {"kubernetes.io/hostname": "node1"}}
 
 
 @pytest.fixture
@@ -56,10 +54,6 @@ def deployment(name: str, spec: Json) -> Json:
     }
 
 
-def message(studio: Studio, name: str) -> str:
-    return str(condition(studio.stream(name), "Ready").get("message", ""))
-
-
 def test_applications_are_evicted_and_their_queues_free(studio: Studio, cluster: Cluster, way: Way, usable: None) -> None:
     """One pod that nobody makes again, and one of a Deployment, which begins again by itself once the node may be used."""
     other = Way(way.destination, way.port + 1)
@@ -77,7 +71,7 @@ def test_applications_are_evicted_and_their_queues_free(studio: Studio, cluster:
             wait_no_rings(cluster, 1)
             studio.wait_stream("lone", "WaitingForPod")
             studio.wait_stream("relay", "WaitingForPod")
-            wait_for("the pod that waits, by name", lambda: "pod relay-" in message(studio, "relay"), 60)
+            wait_for("the pod that waits, by name", lambda: "pod relay-" in studio.message("relay"), 60)
         before = seen.passed()[other.port]
         studio.wait_stream("relay", "Ready")
         wait_for("its packets", lambda: seen.passed()[other.port] > before + 500, 30)
@@ -88,8 +82,8 @@ def test_applications_are_evicted_and_their_queues_free(studio: Studio, cluster:
 def test_sources_go_where_they_may(studio: Studio, cluster: Cluster, usable: None) -> None:
     """A node has their streams as owners' pods: no `--force`. One may run on node2 and does; the other waits, and comes back."""
     group, other = Way("239.10.0.20"), Way("239.10.0.21")  # which both nodes have a way to
-    roaming = stream("roaming", group, source={"video": PICTURE}, txQueue=1)
-    fixed = stream("fixed", other, source={"video": PICTURE}, nodeSelector=NODE1, txQueue=2)
+    roaming = stream("roaming", group, source={"video": SMALL_BARS}, txQueue=1)
+    fixed = stream("fixed", other, source={"video": SMALL_BARS}, nodeSelector=NODE1, txQueue=2)
     studio.product.kubectl("cordon", "node2")  # so that both begin on node1
     with studio.running(roaming, fixed):
         for name in ("roaming", "fixed"):
@@ -99,7 +93,7 @@ def test_sources_go_where_they_may(studio: Studio, cluster: Cluster, usable: Non
             wait_for("the one that may, on node2", lambda: runs_on(studio, "roaming", "node2"), UP_S)
             assert events_of(studio, "roaming", "Finished") == [], "a pod that was evicted is not through"
             studio.wait_stream("fixed", "SourceWaits")
-            wait_for("the scheduler's words", lambda: "unschedulable" in message(studio, "fixed"), 30)
+            wait_for("the scheduler's words", lambda: "unschedulable" in studio.message("fixed"), 30)
             wait_for("free queues", lambda: not allocated(studio.product, "node1"), 30)
             wait_no_rings(cluster, 1)
         wait_for("the other, on node1", lambda: runs_on(studio, "fixed", "node1"), UP_S)

@@ -13,13 +13,12 @@ import pytest
 from spillway_stream.video.formats import PictureFormat, pixel_group
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
-from tests.e2e.streams import Studio, Way, stream
+from tests.e2e.streams import NODE1, Studio, Way, config_map, stream
 from tests.e2e.traffic import witness
 
 pytestmark = pytest.mark.long
 PICTURE = PictureFormat(320, 180, pixel_group("YCbCr-4:2:2", 10))
 CLIP = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "file": "clip.raw"}
-NODE1 = {"matchLabels": {"kubernetes.io/hostname": "node1"}}
 HEALED_S = 300.0  # in all: kubelet brings a changed ConfigMap to its pods within a minute and a half
 
 
@@ -30,11 +29,6 @@ def way(cluster: Cluster) -> Way:
 
 def clip_of(volume: Json, way: Way) -> Json:
     return stream("late", way, source={"video": {**CLIP, "volume": volume}}, nodeSelector=NODE1)
-
-
-def config_map(**files: bytes) -> Json:
-    data = {f"{name}.raw": base64.b64encode(content).decode() for name, content in files.items()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "clips", "namespace": "studio"}, "binaryData": data}
 
 
 @contextmanager
@@ -57,9 +51,9 @@ def test_a_config_map_that_is_made_later(studio: Studio, cluster: Cluster, way: 
     """First there is none, then one without the file, then one with it."""
     with witness(cluster, 2, way.port) as seen, files_afterwards(studio), studio.running(clip_of({"configMap": "clips"}, way)):
         wait_words(studio, "InvalidIntent", "source.video.file: there is no clip.raw in ConfigMap clips, or no such ConfigMap")
-        studio.product.apply(config_map(other=b"x"))
+        studio.product.apply(config_map("clips", {"other.raw": b"x"}))
         wait_words(studio, "InvalidIntent", "source.video.file: there is no clip.raw in ConfigMap clips, which has other.raw")
-        studio.product.apply(config_map(clip=os.urandom(PICTURE.frame_bytes)))
+        studio.product.apply(config_map("clips", {"clip.raw": os.urandom(PICTURE.frame_bytes)}))
         wait_for("the picture", lambda: seen.passed()[way.port] > 1000, HEALED_S)
         studio.wait_stream("late", "Ready")
         assert restarts(studio) == 2, "once for each refusal: what is wrong is not tried again and again"

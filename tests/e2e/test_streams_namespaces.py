@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.product import Json, condition, wait_for
+from tests.e2e.product import Json, wait_for
 from tests.e2e.remains import allocated, wait_no_rings
-from tests.e2e.streams import Studio, Way, own_claim, sender_pod, stream
+from tests.e2e.streams import NODE1, SMALL_BARS, Studio, Way, own_claim, sender_pod, stream
 from tests.e2e.test_changes import scale_operator
+from tests.e2e.test_streams_queues import unscheduled
 
 pytestmark = pytest.mark.long
 GONE_S = 100.0
-PICTURE = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "pattern": "ColorBars"}
-NODE1 = {"matchLabels": {"kubernetes.io/hostname": "node1"}}
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_a_namespace_goes_with_all_its_streams(studio: Studio, cluster: Cluster,
     """Whoever waited for one of their queues gets it; streams of the same names in the namespace made anew run."""
     product, ways = studio.product, [Way("239.10.0.30", 5030 + number) for number in range(4)]
     app = (stream("app", ways[0], namespace=news, txQueue=1), light(sender_pod(product, "app", namespace=news, RATE=500)))
-    bars = stream("bars", ways[1], namespace=news, source={"video": PICTURE}, nodeSelector=NODE1, txQueue=2)
+    bars = stream("bars", ways[1], namespace=news, source={"video": SMALL_BARS}, nodeSelector=NODE1, txQueue=2)
     own = (own_claim("own", ways[2], namespace=news, queue=3), light(sender_pod(product, "own", namespace=news, RATE=500)))
     idle = stream("idle", ways[2], namespace=news, txQueue=3)  # no pod ever holds it
     product.apply(*app, bars, *own, idle)
@@ -40,7 +39,7 @@ def test_a_namespace_goes_with_all_its_streams(studio: Studio, cluster: Cluster,
         studio.wait_stream(name, "Ready", news)
     studio.wait_said("own", "ring", namespace=news)
     with studio.running(own_claim("next", ways[3], queue=1), light(sender_pod(product, "next", RATE=500))):
-        wait_for("the next one to wait", lambda: waits(studio, "next"), 30)
+        wait_for("the next one to wait", lambda: unscheduled(studio, "next"), 30)
         scale_operator(product, operators)
         product.kubectl("delete", "namespace", news, f"--timeout={GONE_S:.0f}s")
         studio.wait_said("next", "ring")
@@ -59,7 +58,3 @@ def light(pod: Json) -> Json:
     """Four of them have room on a node of two cores."""
     pod["spec"]["containers"][0]["resources"]["requests"] = {"cpu": "100m"}
     return pod
-
-
-def waits(studio: Studio, name: str) -> bool:
-    return condition(studio.pod(name), "PodScheduled").get("reason") == "Unschedulable"

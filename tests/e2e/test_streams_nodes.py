@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.product import Json, condition, wait_for
-from tests.e2e.streams import Studio, Way, own_claim, sender_pod, stream
+from tests.e2e.streams import NODE1, SMALL_BARS, Studio, Way, own_claim, sender_pod, stream
 from tests.e2e.test_streams_queues import events_of, unscheduled, wait_event
 
 pytestmark = pytest.mark.long
 HOST = "kubernetes.io/hostname"
 HELD = "queue 1 on node1 is held by BypassStream studio/holder (pod studio/holder)"
 NO_OTHER = "this pod may run on no other node that has one"
-PICTURE = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "pattern": "ColorBars"}
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def bound(studio: Studio, name: str, choice: Json) -> Json:
 
 def named(studio: Studio, name: str) -> str:
     """What a stream says once it has been told which pod waits for it."""
-    message = str(condition(studio.stream(name), "Ready").get("message", ""))
+    message = studio.message(name)
     return message if f"pod {name} waits for " in message else ""
 
 
@@ -70,7 +69,7 @@ def test_who_has_the_queue_is_told(studio: Studio, way: Way, choice: Json) -> No
 
 def test_a_built_in_source_is_told_in_its_stream(studio: Studio, way: Way) -> None:
     """Its stream says on which nodes it may run: so the stream says who has the queue there."""
-    bars = stream("bars", way, source={"video": PICTURE}, nodeSelector={"matchLabels": {HOST: "node1"}}, txQueue=1)
+    bars = stream("bars", way, source={"video": SMALL_BARS}, nodeSelector=NODE1, txQueue=1)
     with studio.running(*holder(studio, way)):
         studio.wait_said("holder", "ring")
         with studio.running(bars):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from tests.cluster import Cluster
 from tests.e2e.product import Json, wait_for
-from tests.e2e.streams import UP_S, Studio, Way, stream
+from tests.e2e.streams import NODE1, SMALL_BARS, UP_S, Studio, Way, stream
 from tests.e2e.traffic import witness
-
-PICTURE = {"widthPixels": 320, "heightPixels": 180, "exactFrameRate": "25", "pattern": "ColorBars"}
-NODE1 = {"matchLabels": {"kubernetes.io/hostname": "node1"}}
 
 
 def test_a_changed_picture_is_a_new_pod_on_a_new_claim(studio: Studio, cluster: Cluster) -> None:
@@ -16,7 +13,7 @@ def test_a_changed_picture_is_a_new_pod_on_a_new_claim(studio: Studio, cluster: 
     way = Way(cluster.node(2).studio.address, 5008)
 
     def bars(queue: int) -> Json:
-        return stream("bars", way, source={"video": PICTURE}, nodeSelector=NODE1, txQueue=queue)
+        return stream("bars", way, source={"video": SMALL_BARS}, nodeSelector=NODE1, txQueue=queue)
 
     with witness(cluster, 2, way.port) as seen, studio.running(bars(1)):
         wait_for("the picture at node2", lambda: seen.passed()[way.port] > 1000, UP_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import struct
 import subprocess
@@ -22,14 +21,13 @@ from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import bars_line
 from tests.cluster import Cluster
 from tests.e2e.product import Json, condition, wait_for
-from tests.e2e.streams import UP_S, Studio, Way, stream
+from tests.e2e.streams import NODE1, UP_S, Studio, Way, config_map, stream
 from tests.e2e.traffic import witness
 from tests.receivers import Receiver, caps_of, ffmpeg_words, gstreamer_words, receiving
 from tests.traffic.frames import udp4_flood
 
 PICTURE = PictureFormat(640, 360, pixel_group("YCbCr-4:2:2", 10))
 BARS = {"widthPixels": 640, "heightPixels": 360, "exactFrameRate": "25", "depthBits": 10, "pattern": "ColorBars"}
-NODE1 = {"matchLabels": {"kubernetes.io/hostname": "node1"}}
 BARS_SEEN = sha256(bars_line(PICTURE) * PICTURE.height).digest()
 
 
@@ -190,13 +188,8 @@ def test_a_wrong_clip_is_told(studio: Studio, way: Way) -> None:
     del video["pattern"]
     manifest = stream("short", way, source={"video": video}, nodeSelector=NODE1)
     with files(studio, "short", {"clip.raw": bytes(1000)}), studio.running(manifest):
-
-        def message() -> str:
-            return str(condition(studio.stream("short"), "Ready").get("message", ""))
-
-        wait_for(
-            "the words", lambda: "clip.raw has 1000 bytes, 0 frames and 1000 bytes more; a frame of 640x360" in message(), 60
-        )
+        words = "clip.raw has 1000 bytes, 0 frames and 1000 bytes more; a frame of 640x360"
+        wait_for("the words", lambda: words in studio.message("short"), 60)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +214,7 @@ def test_a_missing_volume_is_told(studio: Studio, way: Way, volume: Json, words:
     del video["pattern"]
     manifest = stream("lost", way, source={"video": video}, nodeSelector=NODE1)
     with studio.running(manifest):
-        wait_for("the words", lambda: words in str(condition(studio.stream("lost"), "Ready").get("message", "")), 60)
+        wait_for("the words", lambda: words in studio.message("lost"), 60)
 
 
 def test_a_capture_is_sent_once(studio: Studio, cluster: Cluster, way: Way) -> None:
@@ -243,9 +236,7 @@ def test_a_capture_is_sent_once(studio: Studio, cluster: Cluster, way: Way) -> N
 @contextmanager
 def files(studio: Studio, name: str, content: dict[str, bytes]) -> Iterator[None]:
     """A ConfigMap of the namespace, for the block."""
-    data = {key: base64.b64encode(value).decode() for key, value in content.items()}
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "studio"}, "binaryData": data}
-    studio.product.kubectl("create", "-f", "-", stdin=studio.json(body))
+    studio.product.kubectl("create", "-f", "-", stdin=studio.json(config_map(name, content)))
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ class Changes:
         if old is None or new is None or (old.labels, old.reachable) != (new.labels, new.reachable):
             self._bells.turn.ring(ALL)
             self._bells.ring_filters()
-        if (old.labels if old is not None else None) != (new.labels if new is not None else None):
+        if old is None or new is None or old.labels != new.labels:
             self._contest_anew()
 
     def _contest_anew(self) -> None:

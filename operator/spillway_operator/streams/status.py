@@ -216,13 +216,14 @@ def _source_waits(stream: StreamSight, pod: PodSight | None) -> Condition | None
         return None
     if pod is None:
         return Condition(READY, "False", PENDING, "the pod of its source is being made")
+    if (fault := _source_fault(pod)) is not None:
+        return fault
     if pod.deleting:
-        message = f"pod {pod.name} is ending; when it has, another one is made"
-        return _source_fault(pod) or Condition(READY, "False", PENDING, message)
+        return Condition(READY, "False", PENDING, f"pod {pod.name} is ending; when it has, another one is made")
     if pod.phase == "Succeeded":
         return Condition(READY, "False", FINISHED, f"pod {pod.name} has sent its file to the end; deleting it sends it again")
     said = f": {pod.trouble}" if pod.trouble else " to be scheduled"
-    return _source_fault(pod) or Condition(READY, "False", SOURCE_WAITS, f"pod {pod.name} waits{said}")
+    return Condition(READY, "False", SOURCE_WAITS, f"pod {pod.name} waits{said}")
 
 
 def _unallocated(stream: StreamSight, given: Situation) -> Condition:
