@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -42,7 +43,7 @@ def give_up(work: Future[Made], threads: list[int]) -> None:
         for pid in [pid for thread in threads for pid in children(thread)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        threading.Event().wait(AGAIN_S)
+        time.sleep(AGAIN_S)
 
 
 def children(thread: int) -> list[int]:

@@ -189,7 +189,7 @@ def test_a_wrong_clip_is_told(studio: Studio, way: Way) -> None:
     manifest = stream("short", way, source={"video": video}, nodeSelector=NODE1)
     with files(studio, "short", {"clip.raw": bytes(1000)}), studio.running(manifest):
         words = "clip.raw has 1000 bytes, 0 frames and 1000 bytes more; a frame of 640x360"
-        wait_for("the words", lambda: words in studio.message("short"), 60)
+        wait_for("the words", lambda: words in studio.message("short"), UP_S)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_missing_volume_is_told(studio: Studio, way: Way, volume: Json, words:
     del video["pattern"]
     manifest = stream("lost", way, source={"video": video}, nodeSelector=NODE1)
     with studio.running(manifest):
-        wait_for("the words", lambda: words in studio.message("lost"), 60)
+        wait_for("the words", lambda: words in studio.message("lost"), UP_S)
 
 
 def test_a_capture_is_sent_once(studio: Studio, cluster: Cluster, way: Way) -> None:

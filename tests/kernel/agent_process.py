@@ -36,9 +36,10 @@ def drop_udp(port: int, name: str = "udp", **fields: object) -> FilterContent:
 
 @dataclass
 class AgentProcess:
-    """One agent and what it has said so far."""
+    """One agent and what it has said so far. patience_s: how long it may take for what is waited for."""
 
     child: subprocess.Popen[str]
+    patience_s: float = PATIENCE_S
     said: list[dict[str, Any]] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
@@ -85,14 +86,14 @@ class AgentProcess:
 
     def wait(self, wanted: Callable[[Status], bool]) -> Status:
         """Wait until the latest status is as wanted, and return it."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.patience_s
         with self.news:
             while time.monotonic() < deadline:
                 latest = next((each["status"] for each in reversed(self.said) if each["event"] == "status"), None)
                 if latest is not None and wanted(latest):
                     return dict(latest)
                 self.news.wait(0.2)
-        raise AssertionError(f"not within {PATIENCE_S} s; last: {json.dumps(self.said[-1:], indent=1)}")
+        raise AssertionError(f"not within {self.patience_s} s; last: {json.dumps(self.said[-1:], indent=1)}")
 
     def wait_state(self, state: str, reason: str = "") -> Status:
         """Wait until the only filter is in this state."""
@@ -101,7 +102,7 @@ class AgentProcess:
         )
 
     def wait_event(self, event: str) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.patience_s
         with self.news:
             while not (found := [each for each in self.said if each["event"] == event]):
                 assert self.news.wait(0.2) or time.monotonic() < deadline, f"no {event}"
@@ -115,32 +116,39 @@ class AgentProcess:
     def kill(self) -> None:
         """kill -9."""
         self.child.kill()
-        self.child.wait(PATIENCE_S)
+        self.child.wait(self.patience_s)
 
     def stop(self) -> int:
         """SIGTERM, as kubelet does; returns the exit code."""
         self.child.send_signal(signal.SIGTERM)
-        return self.child.wait(PATIENCE_S)
+        return self.child.wait(self.patience_s)
 
 
-def start_agent(pair: NetnsPair, state: Path) -> AgentProcess:
-    """Start an agent in the test's namespaces."""
+def start_agent(bpffs: Path, state: Path, patience_s: float = PATIENCE_S) -> AgentProcess:
+    """Start an agent in the test's namespaces, with that BPF filesystem as its node's."""
     path = os.pathsep.join(str(ROOT / each) for each in ("crds", "dataplane", "."))
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.kernel.agent_child", str(state), str(pair.bpffs)],
+        [sys.executable, "-m", "tests.kernel.agent_child", str(state), str(bpffs)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path},
     )
-    return AgentProcess(child)
+    return AgentProcess(child, patience_s)
 
 
 @contextmanager
 def agent(pair: NetnsPair, state: Path) -> Iterator[AgentProcess]:
     """An agent that does not outlive the block."""
-    process = start_agent(pair, state)
+    with agent_on(pair.bpffs, state) as process:
+        yield process
+
+
+@contextmanager
+def agent_on(bpffs: Path, state: Path, patience_s: float = PATIENCE_S) -> Iterator[AgentProcess]:
+    """The same where there is no pair, as on a card."""
+    process = start_agent(bpffs, state, patience_s)
     try:
         yield process
     finally:

@@ -17,7 +17,7 @@ from spillway_stream.pcap.capture import LONGEST_NS, Capture
 from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.files import open_file
 from spillway_stream.source.replay import DAY_NS, check_lengths, scaled
-from spillway_stream.source.spec import PcapSpec, decode
+from spillway_stream.source.spec import PcapSpec, Volume, VolumeKind, decode
 
 FIELD = "source.pcap.file"
 
@@ -82,13 +82,13 @@ def test_a_config_map_without_the_file_shows_what_it_has(tmp_path, keys, words):
     for each in ("..data", "..2026_01_01", *keys):
         (tmp_path / each).touch()
     with pytest.raises(InvalidIntent) as refused:
-        open_file(tmp_path / "a.pcap", FIELD, "ConfigMap floods")
+        open_file(tmp_path / "a.pcap", FIELD, Volume(VolumeKind.CONFIG_MAP, "floods"))
     assert str(refused.value) == f"{FIELD}: there is no a.pcap in ConfigMap floods, {words}"
 
 
 def test_a_folder_that_a_config_map_cannot_have(tmp_path):
     with pytest.raises(InvalidIntent, match=r"there is no a\.pcap in ConfigMap floods$"):
-        open_file(tmp_path / "folder" / "a.pcap", FIELD, "ConfigMap floods")
+        open_file(tmp_path / "folder" / "a.pcap", FIELD, Volume(VolumeKind.CONFIG_MAP, "floods"))
 
 
 @pytest.mark.parametrize("name", ["a/b", "nul\0", "\udcff\ud800"])

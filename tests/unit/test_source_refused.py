@@ -9,7 +9,7 @@ import pytest
 from spillway_stream.source import __main__ as program
 from spillway_stream.source import refused
 from spillway_stream.source.faults import InvalidIntent, Transient
-from spillway_stream.source.spec import PcapSpec, SourceSpec
+from spillway_stream.source.spec import PcapSpec, SourceSpec, Volume, VolumeKind
 
 FAULT = InvalidIntent("source.pcap.file", "is no capture")
 
@@ -22,7 +22,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceSpec:
     monkeypatch.setattr(refused, "NOTE", tmp_path / "note")
     monkeypatch.setattr(refused, "TERMINATION", str(tmp_path / "termination-log"))
     monkeypatch.setenv("SPILLWAY_TERMINATION", str(tmp_path / "termination-log"))
-    return SourceSpec("studio/flood", PcapSpec("a.pcap", volume="ConfigMap floods"), ("/r",), files=tmp_path / "media")
+    return SourceSpec(
+        "studio/flood", PcapSpec("a.pcap", volume=Volume(VolumeKind.CONFIG_MAP, "floods")), ("/r",), files=tmp_path / "media"
+    )
 
 
 def waited(spec: SourceSpec, *changes: bytes | None) -> int:

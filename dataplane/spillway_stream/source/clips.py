@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spillway_stream.source.faults import InvalidIntent, Transient
 from spillway_stream.source.files import map_file, open_file
+from spillway_stream.source.spec import ANY_VOLUME, Volume
 from spillway_stream.video.formats import PictureFormat
 
 FIELD = "source.video.file"
@@ -19,9 +20,9 @@ PAGE = mmap.PAGESIZE
 
 
 class Clip:
-    """A raw file. loop: begin again after the last frame. volume: where it is, in words."""
+    """A raw file. loop: begin again after the last frame. volume: where it is."""
 
-    def __init__(self, path: Path, picture: PictureFormat, *, loop: bool, volume: str = "the volume") -> None:
+    def __init__(self, path: Path, picture: PictureFormat, *, loop: bool, volume: Volume = ANY_VOLUME) -> None:
         self.stride = picture.line_bytes
         self._loop, self._frame_bytes, self._path = loop, picture.frame_bytes, path
         self._fd = open_file(path, FIELD, volume)

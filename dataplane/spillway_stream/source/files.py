@@ -10,7 +10,7 @@ from pathlib import Path
 from spillway_stream._ring import explain_lost
 from spillway_stream.source.ending import termination_path, termination_text
 from spillway_stream.source.faults import InvalidIntent, Transient
-from spillway_stream.source.spec import CONFIG_MAP
+from spillway_stream.source.spec import ANY_VOLUME, Volume, VolumeKind
 
 MAX_NAMED = 5
 KINDS = {
@@ -21,8 +21,8 @@ KINDS = {
 }
 
 
-def open_file(path: Path, field: str, volume: str = "the volume") -> int:
-    """A descriptor to read from. field: of the spec, for messages. volume: what is mounted there, in words.
+def open_file(path: Path, field: str, volume: Volume = ANY_VOLUME) -> int:
+    """A descriptor to read from. field: of the spec, for messages. volume: what is mounted there.
 
     Raises InvalidIntent where there is no such file, or none that can be mapped or read; Transient where trying again may help.
     """
@@ -41,14 +41,14 @@ def open_file(path: Path, field: str, volume: str = "the volume") -> int:
     return fd
 
 
-def where_missing(path: Path, volume: str) -> str:
+def where_missing(path: Path, volume: Volume) -> str:
     """The words for a file that is not there."""
     return f"there is no {path.name} in {volume}{_instead(path.parent, volume)}"
 
 
-def _instead(folder: Path, volume: str) -> str:
+def _instead(folder: Path, volume: Volume) -> str:
     """What a ConfigMap has instead of a file; one that is not there is mounted as an empty folder."""
-    if not volume.startswith(CONFIG_MAP):
+    if volume.kind is not VolumeKind.CONFIG_MAP:
         return ""
     try:
         found = sorted(each.name for each in folder.iterdir() if not each.name.startswith(".."))

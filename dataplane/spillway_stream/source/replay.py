@@ -17,7 +17,7 @@ from spillway_stream.ring import Facts, Ring
 from spillway_stream.source.faults import InvalidIntent, NotSupported
 from spillway_stream.source.figures import Figures
 from spillway_stream.source.files import map_file, open_file
-from spillway_stream.source.spec import PcapSpec, SourceSpec
+from spillway_stream.source.spec import PcapSpec, SourceSpec, Volume
 from spillway_stream.wire import FRAME_BYTES
 
 LOG = logging.getLogger("spillway_stream.source")
@@ -118,7 +118,7 @@ def _larger(size: int) -> str:
     return f"ring.frameBytes can be {enough}" if enough else f"no ring's take more than {FRAME_BYTES[-1]}"
 
 
-def _mapped(path: Path, volume: str) -> memoryview:
+def _mapped(path: Path, volume: Volume) -> memoryview:
     fd = open_file(path, FIELD, volume)
     try:
         if not os.fstat(fd).st_size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
@@ -13,19 +14,36 @@ from spillway_stream.video.formats import DEPTHS, SAMPLINGS
 from spillway_stream.video.timing import Profile
 
 PATTERNS = ("ColorBars", "Ramp", "FrameCounter")
-ANY_VOLUME, CONFIG_MAP = "the volume", "ConfigMap "  # the second begins the words for one
 OF_THE_SDP = ("colorimetry", "transferCharacteristicSystem", "range", "pixelAspectRatio")
 MAX_RATE = 1 << 40
 SLOWEST, FASTEST = 1, 1000  # frames a second
 MAX_PIXELS = 32767  # ST 2110-20: a sample row's offset and number have 15 bits
 
 
+class VolumeKind(StrEnum):
+    """What can be mounted at `files`, by Kubernetes' names."""
+
+    CLAIM = "PersistentVolumeClaim"
+    CONFIG_MAP = "ConfigMap"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What is mounted at `files`; without Kubernetes, any folder. As a string: in words, for messages."""
+
+    kind: VolumeKind | None = None
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" if self.kind else "the volume"
+
+
+ANY_VOLUME = Volume()
+
+
 @dataclass(frozen=True, slots=True)
 class VideoSpec:
-    """A picture's format and where pictures come from: exactly one of pattern and file. Fields as in the BypassStream.
-
-    volume: in words, for messages.
-    """
+    """A picture's format and where pictures come from: exactly one of pattern and file. Fields as in the BypassStream."""
 
     width_pixels: int
     height_pixels: int
@@ -38,7 +56,7 @@ class VideoSpec:
     loop: bool = True
     payload_type: int = 96
     legs: int = 0
-    volume: str = ANY_VOLUME
+    volume: Volume = ANY_VOLUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +66,7 @@ class PcapSpec:
     file: str
     loop: bool = False
     speed: Fraction = Fraction(1)
-    volume: str = ANY_VOLUME
+    volume: Volume = ANY_VOLUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +180,13 @@ def _file(reader: Reader, *default: str) -> str:
     return file
 
 
-def _volume(reader: Reader) -> str:
-    """What is mounted at `files`, in words."""
+def _volume(reader: Reader) -> Volume:
     volume = reader.child("volume")
     claim, config_map = volume.take(str, "persistentVolumeClaim", ""), volume.take(str, "configMap", "")
     volume.done()
     if claim:
-        return f"PersistentVolumeClaim {claim}"
-    return f"{CONFIG_MAP}{config_map}" if config_map else ANY_VOLUME
+        return Volume(VolumeKind.CLAIM, claim)
+    return Volume(VolumeKind.CONFIG_MAP, config_map) if config_map else ANY_VOLUME
 
 
 def _rings(top: Reader, default_ring: str) -> tuple[str, ...]:
