@@ -9,10 +9,10 @@ from spillway_crds import names
 from spillway_operator import metrics
 from spillway_operator.api.calls import ApiServer, Kind
 from spillway_operator.api.herald import Herald
-from spillway_operator.filters.events import WARNING, Note, Regarding
 from spillway_operator.filters.verdicts import TURN_FAILED
 from spillway_operator.incoming.bells import ALL, Bells
 from spillway_operator.incoming.intake import Intake
+from spillway_operator.notes import WARNING, Note, Regarding
 from spillway_operator.observe import DataplanePods, observe_api_servers
 from spillway_operator.peers import plan_peers
 from spillway_operator.work.filters import FilterWork

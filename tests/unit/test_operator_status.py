@@ -8,12 +8,13 @@ import pytest
 
 from spillway_crds.filters import Mode
 from spillway_crds.orders import FilterOrder, FilterState, FilterStatus, Totals
-from spillway_operator.filters.events import Note, Regarding, Sieve, encode_event, notes_between
+from spillway_operator.filters.events import notes_between
 from spillway_operator.filters.ledger import Tally
 from spillway_operator.filters.report import Departed, FilterReport, RuleReport, decode_report, encode_report
 from spillway_operator.filters.sights import FilterSight
 from spillway_operator.filters.status import plan_report, with_totals_of
 from spillway_operator.filters.verdicts import NodeView, Surroundings, judge
+from spillway_operator.notes import Note, Regarding, Sieve, encode_event
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 ORDER = FilterOrder("f", "uid-f", "f-2", Mode.ENFORCE)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from spillway_operator import metrics
 from spillway_operator.api.calls import EVENTS, ApiServer, within
-from spillway_operator.filters.events import Note, Regarding, Sieve, encode_event
+from spillway_operator.notes import Note, Regarding, Sieve, encode_event
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spillway_operator.filters.events import NORMAL, WARNING, Note
+from spillway_operator.notes import NORMAL, WARNING, Note
 from spillway_operator.streams.plan import CLAIM_REFUSED, CONFLICT, INVALID_INTENT, NOT_GRANTED, NOT_SUPPORTED, SOURCE_REFUSED
 from spillway_operator.streams.report import StreamReport
 from spillway_operator.streams.status import PROGRESSING, READY

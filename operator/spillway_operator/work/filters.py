@@ -12,13 +12,14 @@ from spillway_crds.orders import FilterStatus
 from spillway_operator import metrics
 from spillway_operator.api.calls import FILTERS, ApiServer, Kind, tolerate
 from spillway_operator.api.herald import Herald
-from spillway_operator.filters.events import Regarding, notes_between
+from spillway_operator.filters.events import notes_between
 from spillway_operator.filters.ledger import Ledger, Tally, tally_of
 from spillway_operator.filters.report import FilterReport, encode_report
 from spillway_operator.filters.sights import FilterSight, NodeSight
 from spillway_operator.filters.status import plan_report, with_totals_of
 from spillway_operator.filters.verdicts import Counted, NodeView, Surroundings, count
 from spillway_operator.filters.wire import Raw
+from spillway_operator.notes import Regarding
 from spillway_operator.work.turns import TurnKeeper
 from spillway_operator.world import World
 

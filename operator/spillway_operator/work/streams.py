@@ -11,8 +11,8 @@ from spillway_crds.streams_wire import STREAM_KIND
 from spillway_operator import metrics
 from spillway_operator.api.calls import CLAIMS, STREAMS, ApiFailure, ApiServer, Kind, tolerate, within
 from spillway_operator.api.herald import Herald
-from spillway_operator.filters.events import NORMAL, Note, Regarding
 from spillway_operator.filters.wire import Raw
+from spillway_operator.notes import NORMAL, Note, Regarding
 from spillway_operator.streams.events import notes_between
 from spillway_operator.streams.plan import ClaimPlan, Step, plan_claim
 from spillway_operator.streams.report import StreamReport, encode_stream_report

@@ -13,7 +13,7 @@ from typing import Any
 from spillway_operator.api.calls import PODS, ApiServer, within
 from spillway_operator.api.herald import Herald
 from spillway_operator.api.pods import pod_trouble
-from spillway_operator.filters.events import WARNING, Note, Regarding
+from spillway_operator.notes import WARNING, Note, Regarding
 from spillway_operator.streams.contest import rivals_of_all, wishes_of
 from spillway_operator.streams.plan import CONFLICT, plan_claim, taken
 from spillway_operator.streams.pod_nodes import may_run
