@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -52,6 +53,9 @@ def video(picture: PictureFormat, rate: str = "25", **more: object) -> dict[str,
     }  # fmt: skip
 
 
+STOPPED = 128 + signal.SIGTERM
+
+
 @dataclass
 class SourceProcess:
     """`python -m spillway_stream.source`, as its pod runs it."""
@@ -66,7 +70,7 @@ class SourceProcess:
         return self.process.returncode
 
     def stop(self) -> int:
-        """SIGTERM, as kubelet ends it."""
+        """SIGTERM, as kubelet ends it; the exit code is STOPPED unless it had ended by itself."""
         self.process.terminate()
         return self.wait()
 

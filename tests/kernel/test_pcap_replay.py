@@ -11,7 +11,7 @@ from statistics import median
 
 import pytest
 from tests.kernel.netpair import NetnsPair, ip
-from tests.kernel.source_lab import arrival, open_ring, source, stamped
+from tests.kernel.source_lab import STOPPED, arrival, open_ring, source, stamped
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream._ring import send_capture
@@ -81,7 +81,7 @@ def test_a_loop_goes_round_in_order(node: NetnsPair, keeper: RingKeeper, tmp_pat
     ring = open_ring(keeper, tmp_path)
     with node.peer_listen() as listener, source(tmp_path, [ring], {"pcap": {"file": "three.pcap", "loop": True}}) as sender:
         found = ours(listener.frames(30, timeout_s=15))
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     assert found == [frame(number % 3) for number in range(len(found))]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair
-from tests.kernel.source_lab import FLOW, ffmpeg, open_ring, source, video
+from tests.kernel.source_lab import FLOW, STOPPED, ffmpeg, open_ring, source, video
 
 from spillway_crds.sdp import LegFacts, SessionFacts, session_description
 from spillway_crds.streams import BypassStream, RingParameters, StreamSpec, VideoSource
@@ -58,7 +58,7 @@ def test_ffmpeg_decodes_what_the_sdp_describes(
         source(tmp_path, [ring], video(picture, rate, file="clip.raw", payloadType=112)) as sender,
     ):
         frames = receiver.frames(9)
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     digests = [sha256(frame).digest() for frame in clip]
     places = [digests.index(sha256(frame).digest()) for frame in frames]
     assert places == [(places[0] + each) % 3 for each in range(9)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair
-from tests.kernel.source_lab import gstreamer, open_ring, source, video
+from tests.kernel.source_lab import STOPPED, gstreamer, open_ring, source, video
 from tests.receivers import caps_of
 
 from spillway_dataplane.stream.keeper import RingKeeper
@@ -52,7 +52,7 @@ def test_a_hundred_frames_of_bars(node: NetnsPair, keeper: RingKeeper, tmp_path:
         source(tmp_path, [ring], video(picture, "50", pattern="ColorBars")) as sender,
     ):
         frames = receiver.frames(100)
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     assert {digest(frame) for frame in frames} == {expected}
 
 
@@ -76,7 +76,7 @@ def test_other_formats_from_a_file(node: NetnsPair, keeper: RingKeeper, tmp_path
         source(tmp_path, [ring], video(picture, file="clip.raw")) as sender,
     ):
         seen = [digest(frame) for frame in receiver.frames(9)]
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     start = expected.index(seen[0])
     assert seen == [expected[(start + each) % 3] for each in range(9)]
 

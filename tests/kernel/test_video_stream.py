@@ -15,7 +15,7 @@ import pytest
 from tests.depacketizer import Depacketizer
 from tests.kernel.netpair import NetnsPair, ip
 from tests.kernel.ring_lab import until
-from tests.kernel.source_lab import FLOW, PORT, arrival, open_ring, source, stamped, video
+from tests.kernel.source_lab import FLOW, PORT, STOPPED, arrival, open_ring, source, stamped, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_dataplane.stream.model import RingStatus
@@ -64,7 +64,7 @@ def test_frames_are_numbered_and_stamped_by_the_epoch(node: NetnsPair, keeper: R
     ring = open_ring(keeper, tmp_path)
     with node.peer_listen() as listener, source(tmp_path, [ring], video(SMALL, RATE, pattern="FrameCounter")) as sender:
         frames = listener.frames(500, timeout_s=15)
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     receiver = received(payloads(frames), SMALL)
     now = int(Fraction(time.clock_gettime_ns(time.CLOCK_TAI), 10**9) / FRAME_S)
     numbers = numbers_of(receiver, now)
@@ -80,7 +80,7 @@ def test_no_packet_leaves_early(node: NetnsPair, keeper: RingKeeper, tmp_path: P
     ring = open_ring(keeper, tmp_path)
     with stamped(node) as listener, source(tmp_path, [ring], video(SMALL, RATE, pattern="Ramp")) as sender:
         arrivals = [arrival(listener) for _ in range(400)]
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     ours = [(at_ns, payload) for at_ns, frame in arrivals for payload in payloads([frame])]
     firsts = [after for before, after in pairwise(ours) if before[1][1] & 0x80]
     late_ns = [at_ns - due_ns(payload, at_ns) for at_ns, payload in firsts]
@@ -103,7 +103,7 @@ def test_two_legs_carry_the_same_stream(node: NetnsPair, keeper: RingKeeper, tmp
     content = video(SMALL, RATE, pattern="Ramp", legs=[{}])
     with node.peer_listen() as listener, source(tmp_path, rings, content) as sender:
         frames = listener.frames(300, timeout_s=15)
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     first, other = payloads(frames), payloads(frames, PORT + 2)
     assert len(first) > 100
     assert first[: len(other)] == other[: len(first)]
@@ -121,7 +121,7 @@ def test_a_leg_that_goes_leaves_the_other_alone(node: NetnsPair, keeper: RingKee
         until(keeper, key="cam2/ring", state=RingState.UNRESOLVED)
         with node.peer_listen() as listener:
             alone = listener.frames(200, timeout_s=15)
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     assert payloads(both) and payloads(both, PORT + 2)
     assert not payloads(alone, PORT + 2)
     assert received(payloads(alone), SMALL).frames
@@ -136,7 +136,7 @@ def test_a_smaller_mtu_makes_smaller_packets(node: NetnsPair, keeper: RingKeeper
         time.sleep(0.5)
         with node.peer_listen() as listener:
             small = payloads(listener.frames(200, timeout_s=15))
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     assert 700 < max(map(len, small)) <= 800 - 28
     assert received(small, SMALL).frames
 
@@ -149,7 +149,7 @@ def test_it_tells_how_it_does(node: NetnsPair, keeper: RingKeeper, tmp_path: Pat
         status = told(keeper)
         text = page("metrics")
         assert page("readyz") == "sending\n"
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     assert 0 < status.peaks.cinst_packets <= 16
     word = word_of(status.peaks.clock)
     assert word is not None and word.synchronized == ('clock_synchronized{stream="studio/cam"} 1' in text)

@@ -171,6 +171,7 @@ def test_an_upgrade_ends_nobodys_picture():
 
 ENDED = {"exitCode": 2, "message": json.dumps({"reason": "InvalidIntent", "message": "clip.raw is not there"})}
 KILLED = {"exitCode": 137, "reason": "OOMKilled"}
+STOPPED = {"exitCode": 143, "reason": "Error"}
 
 
 def statuses(state, last=None):
@@ -249,6 +250,9 @@ def connected(status: str, reason: str) -> dict[str, Any]:
         ),
         pytest.param(
             {"found": pod(CAMERA, **statuses({"running": {}}, ENDED)), "held": RUNNING}, "Ready", "bound", id="runs again"
+        ),
+        pytest.param(
+            {"found": pod(CAMERA, **statuses({"waiting": {}}, STOPPED)), "held": RUNNING}, "Ready", "bound", id="told to stop"
         ),
         pytest.param(
             {"found": pod(CAMERA, **statuses({"running": {}}, ENDED)), "held": connected("False", "Released")},

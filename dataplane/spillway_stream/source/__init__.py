@@ -18,8 +18,8 @@ SPILLWAY_SOURCE:
 What the node tells of the ring's card comes in variables of their own: SPILLWAY_PTP (a clock's device file), SPILLWAY_NUMA_CPUS
 and SPILLWAY_INTERRUPT_CPUS (lists of cores).
 
-An unknown field is an error with its path. How it ends: 0 when a file that is not looped is through, or on SIGTERM; else it
-writes {"reason": ..., "message": ...} to SPILLWAY_TERMINATION (default /dev/termination-log, where Kubernetes shows it in the
-pod's status) and exits with 2 for InvalidIntent (the spec has to be changed), 3 for NotSupported, 4 for Transient (try again).
-Started again in a pod where a file was refused, it waits for another file.
+An unknown field is an error with its path. How it ends: 0 when a file that is not looped is through, 143 on SIGTERM before
+that; else it writes {"reason": ..., "message": ...} to SPILLWAY_TERMINATION (default /dev/termination-log, where Kubernetes
+shows it in the pod's status) and exits with 2 for InvalidIntent (the spec has to be changed), 3 for NotSupported, 4 for Transient
+(try again). Started again in a pod where a file was refused, it waits for another file.
 """

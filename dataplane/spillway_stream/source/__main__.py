@@ -28,18 +28,23 @@ LOG = logging.getLogger("spillway_stream.source")
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGINT: not an error, and nothing may catch it on the way."""
+    """Told to stop: not an error, and nothing may catch it on the way. by: the signal."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__(by)
+        self.by = by
 
 
 def main() -> int:
-    """The process: 0 at the file's end or when told to stop, else the fault's exit code."""
+    """The process: 0 at the file's end, 128 and the signal when told to stop before it, else the fault's exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
         send(decode(os.environ.get("SPILLWAY_SOURCE", ""), os.environ.get("SPILLWAY_RING", "")))
-    except Stopped:
+    except Stopped as stopped:
         LOG.info("told to stop")
+        return 128 + stopped.by
     except SourceError as fault:
         return explain(fault)
     except RingError as error:
@@ -116,8 +121,8 @@ def _metrics(port: int, figures: Figures, rings: tuple[Ring, ...]) -> Iterator[N
             server.shutdown()
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise Stopped
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Stopped(number)
 
 
 if __name__ == "__main__":

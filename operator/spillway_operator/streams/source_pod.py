@@ -29,6 +29,7 @@ CONTAINER, CLAIM, MEDIA = "source", "ring", "media"
 COMMAND = ("/opt/spillway/bin/python", "-m", "spillway_stream.source")
 NOBODY_ID = 65532
 METRICS_PORT = 9467
+TOLD_TO_STOP = 143  # exit code of a source that SIGTERM ended before its end: no fault of its own
 REQUESTS = {"cpu": "500m", "memory": "128Mi"}
 CONFLICTING = "pod {} is there and is not this stream's: give the stream another name, or delete the pod"
 
@@ -185,7 +186,7 @@ def _fault(status: Raw) -> tuple[str, str, bool]:
     for container in status.get("containerStatuses") or ():
         state, last = container.get("state") or {}, container.get("lastState") or {}
         ended = state.get("terminated") or last.get("terminated")
-        if ended and ended.get("exitCode"):
+        if ended and ended.get("exitCode") not in (None, 0, TOLD_TO_STOP):
             return (*_words(ended), "running" in state)
     return "", "", False
 
