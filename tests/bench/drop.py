@@ -30,12 +30,12 @@ from spillway_dataplane.kernel.compiler import compile_source
 from spillway_dataplane.kernel.compiler_child import HEADERS
 from spillway_dataplane.kernel.datapath import Datapath
 from spillway_dataplane.kernel.objects import Fd
-from tests.bench.rows import Row, Samples, side_by_side
+from tests.bench.rows import Row, Samples, ratio, side_by_side
 from tests.kernel.namespaces import inside, own_namespaces
 from tests.kernel.netpair import NetnsPair, make_pair, run
 from tests.traffic.frames import ETH_IPV4, UDP, ethernet, ipv4
 
-FRAMES_A_ROUND = 100_000
+FRAMES_A_FLOOD, FLOODS_A_ROUND = 20_000, 9  # so short that some meet no moment in which the host has the core slow
 ROUNDS = 15
 VARIANTS = 4096
 PORTS = (53, 123, 161, 389, 1900, 3283, 5353, 11211, 19, 111)  # one rule for each; 53 and 123 could be failsafe
@@ -57,6 +57,7 @@ READ = b"".join(
     )
 )
 GOAL_BARE, GOAL_NFT = 1.2, 4.0
+SETTLE_S = 0.03  # until what was sent is taken
 RECEIVER_CPU, OTHER_CPU = 1, 0
 RECEIVER_FIRST, SENDER_NEXT = 50, 40  # real-time priorities: nobody else's work is in the figures
 
@@ -76,15 +77,16 @@ def drop_end_to_end() -> Row:
 
 
 def row_of(found: Mapping[str, Samples]) -> Row:
-    ours, bare, nft = (found[name].median for name in ("spillway", "bare drop", "nftables raw"))
+    ours = found["spillway"]
+    more, nft = ratio(ours, found["bare drop"]), ratio(found["nftables raw"], ours)
     return Row(
         id="drop-e2e",
         what="CPU time of the receiving side for one dropped packet, ten rules, failsafe in force, 4,096 distinct packets",
         unit="ns/packet",
-        ours=found["spillway"],
+        ours=ours,
         peers={name: samples for name, samples in found.items() if name != "spillway"},
-        goal=f"<= {GOAL_BARE} x bare ({ours / bare:.2f}), nftables >= {GOAL_NFT} x ours ({nft / ours:.2f})",
-        met=ours <= GOAL_BARE * bare and nft >= GOAL_NFT * ours,
+        goal=f"<= {GOAL_BARE} x bare ({more:.2f}), nftables >= {GOAL_NFT} x ours ({nft:.2f})",
+        met=more <= GOAL_BARE and nft >= GOAL_NFT,
     )
 
 
@@ -185,17 +187,21 @@ class Flooder:
         self._bcc.cleanup()
 
     def measure(self, candidate: Candidate, sender_cpu: int = RECEIVER_CPU) -> Callable[[], float]:
-        """Return what measures one round of a candidate: nanoseconds of the NAPI threads for each packet they took."""
+        """Return what measures one round of a candidate: its cheapest flood, which the host disturbed least."""
 
         def one_round() -> float:
             with candidate():
                 threads = napi_threads(self.pair.ifname)
-                spent, taken = cpu_ns(threads), xdp_packets(self.pair.ifname)
-                self._flood(sender_cpu)
-                time.sleep(0.05)
-                return (cpu_ns(threads) - spent) / max(1, xdp_packets(self.pair.ifname) - taken)
+                return min(self._cost(threads, sender_cpu) for _ in range(FLOODS_A_ROUND))
 
         return one_round
+
+    def _cost(self, threads: list[int], sender_cpu: int) -> float:
+        """Nanoseconds of the NAPI threads for each packet of one flood that they took."""
+        spent, taken = cpu_ns(threads), xdp_packets(self.pair.ifname)
+        self._flood(sender_cpu)
+        time.sleep(SETTLE_S)
+        return (cpu_ns(threads) - spent) / max(1, xdp_packets(self.pair.ifname) - taken)
 
     def _flood(self, cpu: int) -> None:
         before = os.sched_getaffinity(0)
@@ -203,7 +209,7 @@ class Flooder:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(SENDER_NEXT))
         try:
             with inside(self.pair.peer_net):
-                libbpf.test_run(self._program, self.frame, ingress_ifindex=self._peer_ifindex(), repeat=FRAMES_A_ROUND,
+                libbpf.test_run(self._program, self.frame, ingress_ifindex=self._peer_ifindex(), repeat=FRAMES_A_FLOOD,
                                 flags=libbpf.TEST_LIVE_FRAMES)  # fmt: skip
         finally:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

@@ -53,6 +53,11 @@ class Row:
         }
 
 
+def ratio(one: Samples, other: Samples) -> float:
+    """The median of the rounds' own ratios: what slows a whole round down meets both."""
+    return statistics.median(mine / theirs for mine, theirs in zip(one.figures, other.figures, strict=True))
+
+
 Measure = Callable[[], float]
 
 

@@ -2,7 +2,8 @@
  *
  *   ring      PLACE is a ring's socket: what the library makes of it
  *   bare      PLACE is an interface's queue, "name:queue": the plainest AF_XDP loop that libxdp's own functions give
- *   sendmmsg  PLACE is "source-address:destination-address": a UDP socket, as many packets a call
+ *   sendmmsg  PLACE is "source-address:destination-address": a UDP socket, as many packets a call, from 4,096 buffers in turn
+ *   sendmmsg-warm  the same from one batch of buffers, which the processor's cache holds
  *   nothing   PLACE is not looked at: the core alone, which sums up as many packets as a batch has and sends none of them
  *
  * Each writes an RTP sequence number and timestamp into every packet of 1,400 bytes and leaves the rest of the payload. All pace
@@ -28,6 +29,7 @@
 #define FRAME (42 + PAYLOAD)
 #define FRAMES 8192
 #define DESCRIPTORS 4096
+#define BODIES 4096
 #define FRAME_ROOM 2048
 #define HOLE_NS 200000ull
 #define LATE_NS 1000000ull
@@ -36,7 +38,7 @@
 #define MAX_TX_SKB_BUDGET 9
 
 static struct {
-  uint64_t packets, calls, late, late_outside, holes, jitter[BUCKETS];
+  uint64_t packets, calls, late, late_outside, holes, jitter[BUCKETS], took_ns; /* without opening and closing */
 } found;
 static uint32_t batch_size, sequence;
 static uint64_t explained_ns; /* until then holes explain what is late */
@@ -135,9 +137,10 @@ static uint32_t send_bare(void) {
 /* ---- sendmmsg ----------------------------------------------------------------------------------------------------------- */
 
 static int udp_fd;
-static uint8_t bodies[1024][PAYLOAD];
-static struct mmsghdr messages[1024];
-static struct iovec parts[1024];
+static uint8_t bodies[BODIES][FRAME_ROOM];
+static struct mmsghdr messages[BODIES];
+static struct iovec parts[BODIES];
+static uint32_t bodies_used = BODIES, next_body;
 
 static void open_udp(char *place) {
   char *colon = strchr(place, ':');
@@ -149,7 +152,7 @@ static void open_udp(char *place) {
   int room = 8 << 20;
   setsockopt(udp_fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
   if (bind(udp_fd, (struct sockaddr *)&from, sizeof from) || connect(udp_fd, (struct sockaddr *)&to, sizeof to)) die("udp");
-  for (uint32_t i = 0; i < batch_size; i++) {
+  for (uint32_t i = 0; i < BODIES; i++) {
     memset(bodies[i], 0x5a, PAYLOAD);
     parts[i] = (struct iovec){bodies[i], PAYLOAD};
     messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
@@ -157,9 +160,11 @@ static void open_udp(char *place) {
 }
 
 static uint32_t send_udp(void) {
-  for (uint32_t i = 0; i < batch_size; i++) number_packet(bodies[i]);
+  if (next_body + batch_size > bodies_used) next_body = 0;
+  for (uint32_t i = 0; i < batch_size; i++) number_packet(bodies[next_body + i]);
   found.calls++;
-  int sent = sendmmsg(udp_fd, messages, batch_size, 0);
+  int sent = sendmmsg(udp_fd, messages + next_body, batch_size, 0);
+  next_body += batch_size;
   return sent < 0 ? 0 : (uint32_t)sent;
 }
 
@@ -213,6 +218,7 @@ static void run_peer(uint32_t (*send_batch)(void), double seconds, double pps) {
     if (pps > 0 && usual) note_hole(took, usual, now + took);
     usual = usual ? (usual * 15 + took) / 16 : took;
   }
+  found.took_ns = now_ns() - begin;
 }
 
 /* ---- the library -------------------------------------------------------------------------------------------------------- */
@@ -228,18 +234,19 @@ static void run_ring(const char *path, double seconds, double pps) {
   struct spw_send_how how = {.size = PAYLOAD};
   struct spw_error error;
   struct spw_ring *ring;
-  uint64_t counters[SPW_COUNTERS], end;
+  uint64_t counters[SPW_COUNTERS], begin, end;
   uint32_t first, sent, block = batch_size < 64 ? 64 : batch_size;
   struct spw_facts facts;
   if (spw_open(&options, &ring, &error)) goto failed;
   spw_facts(ring, &facts);
-  end = now_ns() + (uint64_t)(seconds * 1e9);
+  begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9);
   while (now_ns() < end) {
     if (spw_reserve(ring, block, 1000000000ll, &first, &error)) goto failed;
     uint8_t *payload = spw_frame(ring, first) + facts.header_bytes; /* the next one's is a frame further on */
     for (uint32_t i = 0; i < block; i++, payload += facts.frame_bytes) number_packet(payload);
     if (spw_send(ring, block, &how, &sent, &error)) goto failed;
   }
+  found.took_ns = now_ns() - begin;
   spw_stats(ring, counters, found.jitter);
   found.packets = counters[SPW_PACKETS];
   found.calls = counters[SPW_KICKS];
@@ -258,15 +265,14 @@ int main(int count, char **arguments) {
   double seconds = atof(arguments[3]), pps = atof(arguments[5]);
   batch_size = (uint32_t)atoi(arguments[4]);
   if (!strcmp(arguments[1], "bare")) open_bare(arguments[2]);
-  if (!strcmp(arguments[1], "sendmmsg")) open_udp(arguments[2]);
-  uint64_t begin = now_ns();
+  if (!strcmp(arguments[1], "sendmmsg-warm")) bodies_used = batch_size;
+  if (!strncmp(arguments[1], "sendmmsg", 8)) open_udp(arguments[2]);
   if (!strcmp(arguments[1], "bare")) run_peer(send_bare, seconds, pps);
-  else if (!strcmp(arguments[1], "sendmmsg")) run_peer(send_udp, seconds, pps);
+  else if (!strncmp(arguments[1], "sendmmsg", 8)) run_peer(send_udp, seconds, pps);
   else if (!strcmp(arguments[1], "nothing")) run_peer(send_nothing, seconds, pps);
   else run_ring(arguments[2], seconds, pps);
-  double took = (double)(now_ns() - begin) * 1e-9;
   printf("{\"packets\": %lu, \"seconds\": %.6f, \"calls\": %lu, \"late\": %lu, \"late_outside\": %lu, \"holes\": %lu, \"jitter\": [",
-         found.packets, took, found.calls, found.late, found.late_outside, found.holes);
+         found.packets, (double)found.took_ns * 1e-9, found.calls, found.late, found.late_outside, found.holes);
   for (int i = 0; i < BUCKETS; i++) printf("%s%lu", i ? ", " : "", found.jitter[i]);
   printf("]}\n");
   return 0;

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,12 +24,13 @@ from spillway_crds.streams import Flow
 from spillway_dataplane.kernel import libbpf
 from spillway_stream.pages import bucket_floor_ns
 from tests.bench.drop import DROP
-from tests.bench.rows import ROUNDS, Measure, Row, Samples, side_by_side
+from tests.bench.rows import ROUNDS, Measure, Row, Samples, ratio, side_by_side
 from tests.kernel.namespaces import inside, own_namespaces
 from tests.kernel.netpair import NetnsPair, ip, make_pair
 from tests.kernel.ring_server import RingNode, header_page, ring_node
 
 SECONDS, BATCH, RATE_ROUNDS = 1.0, 64, 15
+SPURT_S, SPURTS_A_ROUND = 0.1, 5  # so short that some meet no moment in which the host has the core slow
 BLOCK = 256  # packets that Python writes with one call of numpy, which costs the same for few and many
 CPU = 0
 GOAL_BARE, GOAL_SENDMMSG = 0.97, 2.1
@@ -59,16 +59,20 @@ class Sent:
 
 
 def tx_c() -> Row:
-    found = rates("ring", "bare", "sendmmsg")
-    bare, udp = ratio(found["ring"], found["bare"]), ratio(found["ring"], found["sendmmsg"])
+    found = rates("ring", "bare", "sendmmsg", "sendmmsg-warm")
+    bare, udp, warm = (ratio(found["ring"], found[name]) for name in ("bare", "sendmmsg", "sendmmsg-warm"))
     most = ratio(found["bare"], found["sendmmsg"])
     return Row(
         id="tx-c",
         what=f"packets of 1,400 bytes a second through the ring library in C, one core, all {BATCH} a call",
         unit="kpps",
         ours=found["ring"],
-        peers={"bare AF_XDP": found["bare"], "sendmmsg": found["sendmmsg"]},
-        goal=f">= {GOAL_BARE} x bare ({bare:.3f}), >= {GOAL_SENDMMSG} x sendmmsg ({udp:.2f}, bare {most:.2f})",
+        peers={
+            "bare AF_XDP": found["bare"],
+            "sendmmsg": found["sendmmsg"],
+            f"sendmmsg, always the same {BATCH} buffers": found["sendmmsg-warm"],
+        },
+        goal=f">= {GOAL_BARE} x bare ({bare:.3f}), >= {GOAL_SENDMMSG} x sendmmsg ({udp:.2f}, bare {most:.2f}; warm {warm:.2f})",
         met=bare >= GOAL_BARE and udp >= GOAL_SENDMMSG,
     )
 
@@ -160,7 +164,14 @@ class Lab:
 
     def run(self, mode: str, seconds: float, batch: int, pps: int = 0) -> Sent:
         """One sender for so long, alone on its core."""
-        places = {"ring": self.node.path, "bare": f"{self.node.pair.ifname}:0", "sendmmsg": "10.77.0.1:10.77.0.2", "nothing": "-"}
+        udp = "10.77.0.1:10.77.0.2"
+        places = {
+            "ring": self.node.path,
+            "bare": f"{self.node.pair.ifname}:0",
+            "sendmmsg": udp,
+            "sendmmsg-warm": udp,
+            "nothing": "-",
+        }
         if mode.startswith("python"):
             block = BLOCK if mode == "python" else batch
             command = [sys.executable, "-m", "tests.bench.tx_python", self.node.path, str(seconds), str(batch), str(block)]
@@ -182,12 +193,8 @@ def rates(*names: str) -> dict[str, Samples]:
 
 
 def rate_of(lab: Lab, name: str) -> Measure:
-    return lambda: lab.run(name, SECONDS, BATCH).kpps
-
-
-def ratio(ours: Samples, peer: Samples) -> float:
-    """The median of the rounds' own ratios: what slows a whole round down meets both."""
-    return median(mine / theirs for mine, theirs in zip(ours.figures, peer.figures, strict=True))
+    """A round's best spurt, which the host disturbed least."""
+    return lambda: max(lab.run(name, SPURT_S, BATCH).kpps for _ in range(SPURTS_A_ROUND))
 
 
 @contextmanager

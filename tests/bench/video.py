@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 
 from spillway_stream.pages import Report
 from spillway_stream.video.formats import PictureFormat, pixel_group
-from tests.bench.rows import Row, side_by_side
-from tests.bench.tx import BATCH, CPU, SECONDS, Lab, bench_lab, rate_of, ratio
+from tests.bench.rows import Row, ratio, side_by_side
+from tests.bench.tx import BATCH, CPU, Lab, bench_lab
 
 UHD = PictureFormat(3840, 2160, pixel_group("YCbCr-4:2:2", 10))
 RATE = Fraction(100)
@@ -37,7 +37,7 @@ def tx_video() -> Row:
             {
                 "pattern": partial(source_kpps, lab, clip.parent, {"pattern": "ColorBars"}),
                 "file": partial(source_kpps, lab, clip.parent, {"file": clip.name}),
-                "bare": rate_of(lab, "bare"),
+                "bare": lambda: lab.run("bare", RUN_S, BATCH).kpps,
             }
         )
     share = ratio(found["file"], found["bare"])
@@ -66,7 +66,7 @@ def source_kpps(lab: Lab, files: Path, content: dict[str, object]) -> float:
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         begin = sending(lab)
-        time.sleep(RUN_S * SECONDS)
+        time.sleep(RUN_S)
         end = report(lab)
     finally:
         process.terminate()

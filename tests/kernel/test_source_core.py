@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netpair import NetnsPair
-from tests.kernel.source_lab import SourceProcess, open_ring, source, video
+from tests.kernel.source_lab import STOPPED, SourceProcess, open_ring, source, video
 
 from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.cores import choice_text
@@ -52,7 +52,7 @@ def test_a_given_core_is_the_sending_thread_s_alone(node: NetnsPair, keeper: Rin
     with source(tmp_path, [open_ring(keeper, tmp_path)], video(SMALL, pattern="ColorBars"), cpu=core) as sender:
         assert wait_told(keeper, 1) == {"cam/ring": (core, "Given")}
         sending, *others = masks(sender)
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
     assert sending == {core}
     assert others and all(each == os.sched_getaffinity(0) for each in others)
 
@@ -65,7 +65,7 @@ def test_without_choice_the_core_is_the_cpuset_s(node: NetnsPair, keeper: RingKe
     try:
         with source(tmp_path, [ring], video(SMALL, pattern="ColorBars")) as sender:
             assert wait_told(keeper, 1) == {"cam/ring": (only, "Cpuset")}
-            assert sender.stop() == 0
+            assert sender.stop() == STOPPED
     finally:
         os.sched_setaffinity(0, everything)
 
@@ -79,7 +79,7 @@ def test_a_core_that_is_taken_away_is_given_up(node: NetnsPair, keeper: RingKeep
             os.sched_setaffinity(thread, {other})
         wait_for_cores(keeper, {other}, 20)
         assert masks(sender)[0] == {other}
-        assert sender.stop() == 0
+        assert sender.stop() == STOPPED
 
 
 def wait_for_cores(keeper: RingKeeper, cores: set[int], timeout_s: float) -> None:
@@ -100,7 +100,7 @@ def test_two_sources_that_start_together_part(node: NetnsPair, keeper: RingKeepe
         wait_told(keeper, 2)
         parted = wait_parted(keeper)
         assert [masks(each)[0] for each in (one, other)] == [{parted[key][0]} for key in ("cam/ring", "cam2/ring")]
-        assert one.stop() == other.stop() == 0
+        assert one.stop() == other.stop() == STOPPED
 
 
 def wait_parted(keeper: RingKeeper) -> dict[str, tuple[int, str]]:

@@ -1,9 +1,10 @@
 /* The maps by number: kernel/artifact.py has their shapes in the same order and puts descriptors where the numbers stand. */
 
 #define MAP(index) ((void *)bpf_pseudo_fd(1 /* BPF_PSEUDO_MAP_FD */, index))
+#define ONLY_VALUE_OF(index) ((void *)bpf_pseudo_fd(2 /* BPF_PSEUDO_MAP_VALUE */, index)) /* no lookup; not of a per-CPU map */
 
 #define COUNTERS MAP(0)
-#define SWITCHES MAP(1)
+#define SWITCHES ONLY_VALUE_OF(1)
 #define STATS MAP(2)
 #define CEILINGS MAP(3)
 #define PEER_HOSTS MAP(4)

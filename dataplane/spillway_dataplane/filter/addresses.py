@@ -1,7 +1,7 @@
 """Prefix lists as BPF assembly. A prefix is a shift and a comparison; a list is tested for the packet's own family only.
 
-Immediates have 32 bits and are sign-extended to 64. Addresses are therefore shifted arithmetically, and compared with what the
-same shift makes of the prefix: up to 32 leading bits need no 64-bit constant.
+Immediates have 32 bits and are sign-extended to 64. Where a comparison needs all of them the address is therefore shifted
+arithmetically, and compared with what the same shift makes of the prefix: up to 32 leading bits need no 64-bit constant.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from spillway_crds.filters import Prefix
-from spillway_dataplane.filter.conditions import NO, Condition, load
+from spillway_dataplane.filter.conditions import ALWAYS, NO, YES, Condition, any_of, load
 
-YES, V6 = ".Lyes%s_%=", ".Lv6%s_%="
-ALWAYS = f"goto {YES}"
+V6 = ".Lv6%s_%="
 HALF_BITS, IMMEDIATE_BITS = 64, 32
 HALF = (1 << HALF_BITS) - 1
 
@@ -21,30 +20,29 @@ HALF = (1 << HALF_BITS) - 1
 def within_prefixes(field: str, prefixes: Iterable[Prefix]) -> Condition:
     """The address in `field` lies in one of the prefixes. Prefixes that others cover, or that join up, are merged."""
     several = tuple(prefixes)
-    v4 = tuple(collapse_addresses(each for each in several if isinstance(each, IPv4Network)))
-    v6 = tuple(collapse_addresses(each for each in several if isinstance(each, IPv6Network)))
-    tests_v4 = [line for prefix in v4 for line in _test_v4(prefix)]
-    tests_v6 = [line for number, prefix in enumerate(v6) for line in _test_v6(prefix, number)]
-    return Condition(
-        (
-            load("r1", "family"),
-            f"if r1 != 4 goto {V6}",
-            load("r0", f"{field}4"),
-            "r0 <<= 32",
-            "r0 s>>= 32",
-            *_list(tests_v4),
-            f"{V6}:",
-            load("r0", field, half=0),
-            load("r3", field, half=1),
-            *_list(tests_v6),
-            f"{YES}:",
-        )
-    )
+    v4 = _any_v4(field, [each for each in several if isinstance(each, IPv4Network)])
+    v6 = _any_v6(field, [each for each in several if isinstance(each, IPv6Network)])
+    if not v6:
+        tests = (f"if r1 != 4 goto {NO}", *v4)
+    elif not v4:
+        tests = (f"if r1 == 4 goto {NO}", *v6)
+    else:
+        tests = (f"if r1 != 4 goto {V6}", *v4, ALWAYS, f"{V6}:", *v6)
+    return Condition((load("r1", "family"), *tests, f"{YES}:"))
 
 
-def _list(tests: list[str]) -> tuple[str, ...]:
-    """What follows the prefix of length 0 could not be reached, and the verifier refuses it."""
-    return tuple(tests) if tests[-1:] == [ALWAYS] else (*tests, f"goto {NO}")
+def _any_v4(field: str, prefixes: list[IPv4Network]) -> tuple[str, ...]:
+    if not prefixes:
+        return ()
+    tests = [line for prefix in collapse_addresses(prefixes) for line in _test_v4(prefix)]
+    return (load("r0", f"{field}4"), "r0 <<= 32", "r0 s>>= 32", *any_of(tests))
+
+
+def _any_v6(field: str, prefixes: list[IPv6Network]) -> tuple[str, ...]:
+    if not prefixes:
+        return ()
+    tests = [line for number, prefix in enumerate(collapse_addresses(prefixes)) for line in _test_v6(prefix, number)]
+    return (load("r0", field, half=0), load("r3", field, half=1), *any_of(tests))
 
 
 def _test_v4(prefix: IPv4Network) -> tuple[str, ...]:

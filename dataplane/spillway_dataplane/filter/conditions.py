@@ -10,11 +10,13 @@ four registers), and loads what it needs from the packet in `scratch`, always an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 REGISTER, OPERAND = re.compile(r"\b(r[0-3])\b"), r"%[\1]"
-NO = "%l[NO]"  # the C label that the statement names
+NO, YES = "%l[NO]", ".Lyes%s_%="  # the C label that the statement names; the end of the test
+ALWAYS = f"goto {YES}"
+CONTRARY = {"==": "!=", "<=": ">"}
 FIELDS = {  # of struct packet, bpf/packet.h: offset and C type; the generated C asserts the offsets
     "source": (0, "u64"),
     "destination": (16, "u64"),
@@ -64,6 +66,11 @@ def equals(field: str, value: int) -> Condition:
     return Condition((load("r0", field), f"if r0 != {value} goto {NO}"))
 
 
+def at_least(field: str, value: int) -> Condition:
+    """`field` is this value or more."""
+    return Condition((load("r0", field), f"if r0 < {value} goto {NO}"))
+
+
 def masked(field: str, mask: int, value: int) -> Condition:
     """`field & mask` is exactly this value."""
     return Condition((load("r0", field), f"r0 &= {mask}", f"if r0 != {value} goto {NO}"))
@@ -71,9 +78,22 @@ def masked(field: str, mask: int, value: int) -> Condition:
 
 def within(field: str, ranges: Iterable[tuple[int, int]]) -> Condition:
     """`field` lies in one of the ranges, both ends included. Overlapping and adjacent ranges are merged."""
-    merged = merge_ranges(ranges)
-    tests = [line for first, last in merged for line in _in_range(first, last)]
-    return Condition((load("r0", field), *tests, f"goto {NO}", ".Lyes%s_%=:"))
+    tests = [line for first, last in merge_ranges(ranges) for line in _in_range(first, last)]
+    return Condition((load("r0", field), *any_of(tests), f"{YES}:"))
+
+
+def any_of(tests: Sequence[str]) -> tuple[str, ...]:
+    """One of the tests holds: each goes to YES, which follows. The last one is turned round, so that what holds falls through."""
+    *others, last = tests
+    if last == ALWAYS:
+        return tuple(others)
+    return (*others, _unless(last)) if last.startswith("if ") else (*tests, f"goto {NO}")
+
+
+def _unless(test: str) -> str:
+    """Return the jump to `no` that is made when the jump to YES is not."""
+    _, left, relation, right, _, _ = test.split()
+    return f"if {left} {CONTRARY[relation]} {right} goto {NO}"
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -89,8 +109,10 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ..
 
 def _in_range(first: int, last: int) -> tuple[str, ...]:
     if first == last:
-        return (f"if r0 == {first} goto .Lyes%s_%=",)
-    return ("r1 = r0", f"r1 += {-first}", f"if r1 <= {last - first} goto .Lyes%s_%=")
+        return (f"if r0 == {first} goto {YES}",)
+    if first == 0:
+        return (f"if r0 <= {last} goto {YES}",)
+    return ("r1 = r0", f"r1 += {-first}", f"if r1 <= {last - first} goto {YES}")
 
 
 def unless(conditions: Iterable[Condition], label: str) -> str:

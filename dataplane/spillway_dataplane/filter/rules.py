@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from spillway_crds.filters import ICMP_PROTOCOLS, PORT_PROTOCOLS, TCP, Fragments, LengthRange, Match, PortRange, TcpFlagsMatch
 from spillway_dataplane.filter.addresses import within_prefixes
-from spillway_dataplane.filter.conditions import Condition, equals, masked, within
+from spillway_dataplane.filter.conditions import Condition, at_least, equals, masked, within
 
 FRAGMENTS = {Fragments.NONE: 0, Fragments.FIRST: 1, Fragments.LATER: 2}  # enum fragment of bpf/packet.h
 NO_PROTOCOL = 257  # a field that the protocol does not have: nothing matches
-MAX_IP_BYTES = 40 + 65535
 
 
 def conditions(match: Match) -> tuple[Condition, ...]:
@@ -67,9 +66,8 @@ def _ports(field: str, ranges: tuple[PortRange, ...]) -> Condition:
 
 
 def _length(length: LengthRange) -> Condition:
-    shortest = 0 if length.min is None else length.min
-    longest = MAX_IP_BYTES if length.max is None else length.max
-    return within("ip_bytes", ((shortest, longest),))
+    shortest = length.min or 0
+    return at_least("ip_bytes", shortest) if length.max is None else within("ip_bytes", ((shortest, length.max),))
 
 
 def _flags(flags: TcpFlagsMatch) -> Condition:

@@ -1,7 +1,7 @@
 """Verified bytecode as a value that can lie on disk: programs, and the maps that they name by number.
 
-A ld_imm64 with src_reg BPF_PSEUDO_MAP_FD carries an index into `maps` where the kernel wants a descriptor; `repoint` puts the
-descriptors in. Nothing here calls the kernel.
+A ld_imm64 with src_reg BPF_PSEUDO_MAP_FD or BPF_PSEUDO_MAP_VALUE carries an index into `maps` where the kernel wants a
+descriptor; `repoint` puts the descriptors in. Nothing here calls the kernel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_CHUNKS = 33  # MAX_TAIL_CALL_CNT
 MAGIC = b"SPWART01"
 _INSTRUCTION_BYTES = 8
 _LD_IMM64 = 0x18
-_PSEUDO_MAP_FD = 1
+_PSEUDO_MAPS = (1, 2)  # BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
 
 
 class MapKind(IntEnum):
@@ -132,7 +132,7 @@ def repoint(code: bytes, descriptors: Sequence[int]) -> bytes:
     """Put open map descriptors, by map index, where the bytecode names maps. Raises IndexError for an index without one."""
     pointed = bytearray(code)
     for offset in range(0, len(code), _INSTRUCTION_BYTES):
-        if code[offset] == _LD_IMM64 and code[offset + 1] >> 4 == _PSEUDO_MAP_FD:
+        if code[offset] == _LD_IMM64 and code[offset + 1] >> 4 in _PSEUDO_MAPS:
             (index,) = struct.unpack_from("<i", code, offset + 4)
             struct.pack_into("<i", pointed, offset + 4, descriptors[index])
     return bytes(pointed)
