@@ -81,7 +81,7 @@ class AgentProcess:
         revision = self.tell_run(content, mode, name, **fields)
         state = "Enforcing" if mode is Mode.ENFORCE else "Monitoring"
         return self.wait(
-            lambda status: [(each.get("revision"), each["state"]) for each in status["filters"]] == [(revision, state)]
+            lambda status: [(each.get("revision"), each["state"]) for each in status.get("filters", ())] == [(revision, state)]
         )
 
     def wait(self, wanted: Callable[[Status], bool]) -> Status:
@@ -98,7 +98,7 @@ class AgentProcess:
     def wait_state(self, state: str, reason: str = "") -> Status:
         """Wait until the only filter is in this state."""
         return self.wait(
-            lambda status: [(each["state"], each.get("reason", "")) for each in status["filters"]] == [(state, reason)]
+            lambda status: [(each["state"], each.get("reason", "")) for each in status.get("filters", ())] == [(state, reason)]
         )
 
     def wait_event(self, event: str) -> dict[str, Any]:
@@ -124,11 +124,11 @@ class AgentProcess:
         return self.child.wait(self.patience_s)
 
 
-def start_agent(bpffs: Path, state: Path, patience_s: float = PATIENCE_S) -> AgentProcess:
-    """Start an agent in the test's namespaces, with that BPF filesystem as its node's."""
+def start_agent(bpffs: Path, state: Path, patience_s: float = PATIENCE_S, *prefix: str) -> AgentProcess:
+    """Start an agent in the test's namespaces, with that BPF filesystem as its node's. prefix: what starts it."""
     path = os.pathsep.join(str(ROOT / each) for each in ("crds", "dataplane", "."))
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.kernel.agent_child", str(state), str(bpffs)],
+        [*prefix, sys.executable, "-m", "tests.kernel.agent_child", str(state), str(bpffs)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -141,14 +141,20 @@ def start_agent(bpffs: Path, state: Path, patience_s: float = PATIENCE_S) -> Age
 @contextmanager
 def agent(pair: NetnsPair, state: Path) -> Iterator[AgentProcess]:
     """An agent that does not outlive the block."""
-    with agent_on(pair.bpffs, state) as process:
+    with ended_with(start_agent(pair.bpffs, state)) as process:
         yield process
 
 
 @contextmanager
-def agent_on(bpffs: Path, state: Path, patience_s: float = PATIENCE_S) -> Iterator[AgentProcess]:
-    """The same where there is no pair, as on a card."""
-    process = start_agent(bpffs, state, patience_s)
+def agent_apart(bpffs: Path, state: Path, patience_s: float) -> Iterator[AgentProcess]:
+    """The same with mounts of its own: it does not see what a test that steps into another network makes of /sys."""
+    with ended_with(start_agent(bpffs, state, patience_s, "unshare", "--mount")) as process:
+        yield process
+
+
+@contextmanager
+def ended_with(process: AgentProcess) -> Iterator[AgentProcess]:
+    """It ends with the block, however that ends."""
     try:
         yield process
     finally:
