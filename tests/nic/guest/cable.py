@@ -59,7 +59,7 @@ class Listener:
         self._socket.settimeout(0.1)
         self.frames: list[bytes] = []
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._collect)
+        self._thread = threading.Thread(target=self._collect, daemon=True)  # a check that fails does not end it
         self._thread.start()
 
     def _collect(self) -> None:
@@ -149,6 +149,7 @@ def lay_cable(driver: str) -> Cable:
         quiet(far)
         run("ip", "address", "add", f"{FAR_ADDRESS}/24", "dev", far)
         run("ip", "link", "set", far, "up")
+        run("ip", "route", "add", "blackhole", CARD_ADDRESS)  # no answers of its own: packets are counted at the card
     set_up_card(card)
     cable = Cable(driver, card, far, far_net)
     cable.wait_for_carrier()

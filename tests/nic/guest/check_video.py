@@ -10,7 +10,7 @@ from spillway_dataplane.stream.keeper import RingKeeper
 from spillway_stream.video.formats import PictureFormat, pixel_group
 from spillway_stream.video.patterns import bars_line
 from tests.depacketizer import Depacketizer
-from tests.kernel.source_lab import source, video
+from tests.kernel.source_lab import STOPPED, source, video
 from tests.nic.guest.cable import Cable
 from tests.nic.guest.numbered import PAYLOAD_AT
 from tests.nic.guest.rings import order, until
@@ -26,7 +26,7 @@ def test_bars_leave_the_card_as_they_are(native: Cable, keeper: RingKeeper, tmp_
     far = native.listen_far()
     with source(tmp_path, [str(wanted.directory / "ring.sock")], video(BARS, "5", pattern="ColorBars")) as sender:
         sent = until(keeper, lambda status: status.counters.video_frames > FRAMES)
-        assert sender.stop() == 0, sender.said
+        assert sender.stop() == STOPPED, sender.said
     assert sent.bind_mode is BindMode.ZERO_COPY
     time.sleep(1)
     far.numbers(0)
