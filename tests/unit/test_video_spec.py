@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spillway_stream.source.faults import InvalidIntent
-from spillway_stream.source.spec import ClockSpec, PacingSpec, PcapSpec, SourceSpec, VideoSpec, decode
+from spillway_stream.source.spec import ClockSpec, PacingSpec, PcapSpec, SourceSpec, VideoSpec, Volume, VolumeKind, decode
 from spillway_stream.video.timing import Profile
 
 RING = "/run/spillway/ring/ring.sock"
@@ -39,7 +39,7 @@ def test_every_field():
         metricsPort=9467,
     )  # fmt: skip
     content = VideoSpec(
-        1920, 1080, Fraction(60000, 1001), "RGB", 12, True, "", "a/b.raw", False, 112, 1, "PersistentVolumeClaim clips"
+        1920, 1080, Fraction(60000, 1001), "RGB", 12, True, "", "a/b.raw", False, 112, 1, Volume(VolumeKind.CLAIM, "clips")
     )
     assert decode(raw, RING) == SourceSpec(
         "studio/cam",
