@@ -1,7 +1,7 @@
 """Prefix lists as BPF assembly. A prefix is a shift and a comparison; a list is tested for the packet's own family only.
 
-Immediates have 32 bits and are sign-extended to 64. Where a comparison needs all of them the address is therefore shifted
-arithmetically, and compared with what the same shift makes of the prefix: up to 32 leading bits need no 64-bit constant.
+Immediates have 32 bits and are sign-extended to 64. Addresses are therefore shifted arithmetically, and compared with what the
+same shift makes of the prefix: up to 32 leading bits need no 64-bit constant.
 """
 
 from __future__ import annotations
@@ -20,27 +20,23 @@ HALF = (1 << HALF_BITS) - 1
 def within_prefixes(field: str, prefixes: Iterable[Prefix]) -> Condition:
     """The address in `field` lies in one of the prefixes. Prefixes that others cover, or that join up, are merged."""
     several = tuple(prefixes)
-    v4 = _any_v4(field, [each for each in several if isinstance(each, IPv4Network)])
-    v6 = _any_v6(field, [each for each in several if isinstance(each, IPv6Network)])
+    v4 = [each for each in several if isinstance(each, IPv4Network)]
+    v6 = [each for each in several if isinstance(each, IPv6Network)]
     if not v6:
-        tests = (f"if r1 != 4 goto {NO}", *v4)
+        tests = (f"if r1 != 4 goto {NO}", *_any_v4(field, v4))
     elif not v4:
-        tests = (f"if r1 == 4 goto {NO}", *v6)
+        tests = (f"if r1 == 4 goto {NO}", *_any_v6(field, v6))
     else:
-        tests = (f"if r1 != 4 goto {V6}", *v4, ALWAYS, f"{V6}:", *v6)
+        tests = (f"if r1 != 4 goto {V6}", *_any_v4(field, v4), ALWAYS, f"{V6}:", *_any_v6(field, v6))
     return Condition((load("r1", "family"), *tests, f"{YES}:"))
 
 
 def _any_v4(field: str, prefixes: list[IPv4Network]) -> tuple[str, ...]:
-    if not prefixes:
-        return ()
     tests = [line for prefix in collapse_addresses(prefixes) for line in _test_v4(prefix)]
     return (load("r0", f"{field}4"), "r0 <<= 32", "r0 s>>= 32", *any_of(tests))
 
 
 def _any_v6(field: str, prefixes: list[IPv6Network]) -> tuple[str, ...]:
-    if not prefixes:
-        return ()
     tests = [line for number, prefix in enumerate(collapse_addresses(prefixes)) for line in _test_v6(prefix, number)]
     return (load("r0", field, half=0), load("r3", field, half=1), *any_of(tests))
 

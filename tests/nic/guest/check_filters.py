@@ -18,6 +18,7 @@ BPFFS, STATE = Path("/sys/fs/bpf"), Path("/run/agent")
 PATIENCE_S = 120.0  # a compiler in an emulated machine
 PACKETS, FIRST_PORT, FLOODED = 1000, 1024, 500  # as the cable numbers its flows; the first half of them is the flood
 EVERYTHING = list(range(PACKETS))
+pytestmark = pytest.mark.usefixtures("spread")
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +27,6 @@ def agent(cable: Cable) -> Iterator[AgentProcess]:
     with agent_apart(BPFFS, STATE, PATIENCE_S) as process:
         yield process
         empty(process)
-
-
-@pytest.fixture(autouse=True)
-def spread(cable: Cable) -> Iterator[None]:
-    cable.spread_over(0, 1, 2, 3)
-    yield
-    cable.spread_over(0, 1, 2, 3)
 
 
 def empty(agent: AgentProcess) -> None:

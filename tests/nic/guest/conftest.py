@@ -24,11 +24,17 @@ def programmed(cable: Cable) -> Iterator[Cable]:
 
 
 @pytest.fixture
-def native(programmed: Cable) -> Iterator[Cable]:
-    """The card with a native program, and its table spread over all queues."""
-    programmed.spread_over(0, 1, 2, 3)
-    yield programmed
-    programmed.spread_over(0, 1, 2, 3)
+def spread(cable: Cable) -> Iterator[None]:
+    """The card's table spread over all queues, before and after."""
+    cable.spread_over(0, 1, 2, 3)
+    yield
+    cable.spread_over(0, 1, 2, 3)
+
+
+@pytest.fixture
+def native(programmed: Cable, spread: None) -> Cable:
+    """The card with a native program, and its table spread over all queues after the attach."""
+    return programmed
 
 
 @pytest.fixture
