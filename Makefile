@@ -32,7 +32,7 @@ unit: setup ## Pure tests, no root
 	$(PYTEST) tests/unit -q $(SPREAD)
 
 kernel: setup ## The real verifier and veth pairs in network namespaces (root)
-	$(PYTEST) tests/kernel -q -m 'not long' $(SPREAD)
+	$(PYTEST) tests/kernel -q -m 'not long' $(SPREAD) --no-loadscope-reorder
 
 e2e: setup ## A real API server, kubelets, Helm and floods (root)
 	$(PYTEST) tests/e2e -q -m 'not long' --durations=15

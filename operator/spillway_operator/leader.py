@@ -23,6 +23,7 @@ TIMEOUTS_S = (1.0, 2.0)  # connect, read; without them a dead connection outlive
 ATTEMPT_S = 2 * sum(TIMEOUTS_S)  # a read and a write
 RELEASED_S = 1  # duration of a lease that was given back
 RELEASE_WITHIN_S, RELEASE_AGAIN_S = 10.0, 0.5  # a third of the pod's grace; a busy API server answers the second time
+REFUSED_WITHIN_S = 3.0  # an API server that has just begun may not have read our rights; of an uninstalled release they are gone
 LEFT_BEHIND_S = 5.0  # of a release that was uninstalled: its rights went before its leader could give the lease back
 
 
@@ -96,24 +97,26 @@ class Lease:
         self._stop.set()
         if self._keeper:
             self._keeper.join()
-        end = time.monotonic() + RELEASE_WITHIN_S
-        while not self._given_back():
-            if time.monotonic() > end:
+        begun_at = time.monotonic()
+        while worth_trying_s := self._give_back():
+            if time.monotonic() - begun_at > worth_trying_s:
                 log.warning("lease not released, the next holder waits for its end")
                 return
             time.sleep(RELEASE_AGAIN_S)
+        log.info("%s no longer leads", self._identity)
 
-    def _given_back(self) -> bool:
+    def _give_back(self) -> float:
+        """Try once. 0 if it is not ours any more, else for how many seconds in all it is worth trying."""
         try:
             lease = self._read()
             if lease is not None and _spec(lease).holder_identity == self._identity:
                 _spec(lease).holder_identity, _spec(lease).lease_duration_seconds = "", RELEASED_S
                 self._replace(lease)
         except (client.ApiException, HTTPError) as error:
-            log.info("lease not released yet: %r", error)
-            return False
-        log.info("%s no longer leads", self._identity)
-        return True
+            status = getattr(error, "status", None)
+            self._complain("given back", str(status or error))
+            return REFUSED_WITHIN_S if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else RELEASE_WITHIN_S
+        return 0
 
     def attempt(self) -> bool:
         """Take or renew once. Of two that try, the first write wins: it carries the version that was read."""
@@ -126,15 +129,15 @@ class Lease:
             else:
                 return False
         except (client.ApiException, HTTPError) as error:
-            self._complain(str(getattr(error, "status", error)))
+            self._complain("taken", str(getattr(error, "status", error)))
             return False
         self._complaint = ""
         return True
 
-    def _complain(self, text: str) -> None:
-        """Say once what keeps coming back every two seconds."""
+    def _complain(self, undone: str, text: str) -> None:
+        """Say once what keeps coming back at each attempt."""
         if text != self._complaint:
-            log.info("lease not taken: %s", text)
+            log.info("lease not %s: %s", undone, text)
         self._complaint = text
 
     def _is_free(self, lease: Any) -> bool:

@@ -13,6 +13,13 @@ from tests.kernel.ring_lab import keeping, make_node
 
 from spillway_dataplane.stream.keeper import RingKeeper
 
+LONGEST_FIRST = ("test_filter_fuzz.py", "test_filter_large.py", "test_datapath_crash.py", "test_datapath_flood.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: at the end nothing is left that one process alone is busy with."""
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.name) if item.path.name in LONGEST_FIRST else len(LONGEST_FIRST))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def root() -> None:

@@ -18,11 +18,11 @@ from spillway_operator.leader import Lease, LeaseTimes
 class OneLease:
     def __init__(self) -> None:
         self.lease: Any = None
-        self.down = False
+        self.refusal = 0
 
     def _answer(self, status: int) -> None:
-        if self.down:
-            raise client.ApiException(status=503)
+        if self.refusal:
+            raise client.ApiException(status=self.refusal)
         if status >= 400:
             raise client.ApiException(status=status)
 
@@ -70,22 +70,24 @@ def test_a_release_is_tried_again_while_the_api_server_is_too_busy(server, monke
     """Otherwise the next holder would wait for the lease's whole duration, and no filter's status would move."""
     first = lease(server, "a")
     first.attempt()
-    server.down = True
-    monkeypatch.setattr("spillway_operator.leader.time.sleep", lambda _: setattr(server, "down", False))
+    server.refusal = 503
+    monkeypatch.setattr("spillway_operator.leader.time.sleep", lambda _: setattr(server, "refusal", 0))
     first.release()
     assert lease(server, "b").attempt()
 
 
-def test_a_release_that_never_succeeds_ends(server, monkeypatch):
+@pytest.mark.parametrize(("answer", "at_least_s", "at_most_s"), [(503, 9, 12), (401, 2, 5), (403, 2, 5)])
+def test_a_release_that_never_succeeds_ends(server, monkeypatch, answer, at_least_s, at_most_s):
+    """Rights that are gone do not come back: an operator that is uninstalled ends sooner than one whose server is away."""
     now = [1000.0]
     monkeypatch.setattr("spillway_operator.leader.time.monotonic", lambda: now[0])
     monkeypatch.setattr("spillway_operator.leader.time.sleep", lambda pause: now.__setitem__(0, now[0] + pause))
     first = lease(server, "a")
     first.attempt()
-    server.down = True
+    server.refusal = answer
     first.release()
     assert server.lease.spec.holder_identity == "a"
-    assert now[0] < 1000 + 12
+    assert at_least_s < now[0] - 1000 < at_most_s
 
 
 def test_a_restarted_container_goes_on_with_its_own(server):
@@ -146,7 +148,7 @@ def test_a_release_that_is_not_known_is_waited_for(server, monkeypatch):
 def test_a_holder_that_cannot_renew_ends(server, alive):
     holder, lost = lease(server, "a", LeaseTimes(duration_s=15, deadline_s=0.05, renew_every_s=0.01)), threading.Event()
     holder.attempt()
-    server.down = alive
+    server.refusal = 503 if alive else 0
     holder.keep(alive=lambda: alive, lost=lost.set)
     assert lost.wait(1.0)
 
