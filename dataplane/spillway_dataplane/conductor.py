@@ -115,7 +115,9 @@ class Conductor:
         live = frozenset(each.name for each in seen.node.interfaces if is_live(each))
         self.memory.take_records(records.with_returned(self.memory.records, live))
         running = self._running(seen.node)
-        drafts, told = self._draft(order, seen, running)
+        if seen.on_word:
+            self.foreman.ask_anew()
+        drafts, told = self._draft(order, seen, running, now)
         self._remember_programs(drafts)
         plan = make_plan(self._view(order, seen, drafts, now))
         self.situation = Situation(seen, drafts, running, plan, (*told, *plan.findings))
@@ -134,10 +136,10 @@ class Conductor:
         known = {*self.memory.records.programs, PASSING.digest}
         return frozenset(each.name for each in node.interfaces if each.pinned is not None and each.pinned.digest not in known)
 
-    def _draft(self, order: NodeOrder, seen: Observation, running: Running) -> tuple[dict[str, Draft], tuple[Finding, ...]]:
-        unknown = self._unknown(seen.node)
-        known, lost = self.memory.contents, self.memory.peers_lost
-        given = Circumstances(known, seen.node, self._addresses, running, self.foreman.refused, unknown, lost)
+    def _draft(
+        self, order: NodeOrder, seen: Observation, running: Running, now: float
+    ) -> tuple[dict[str, Draft], tuple[Finding, ...]]:
+        given = self._circumstances(seen.node, running, now)
         active = order if order.state is NodeState.ACTIVE else replace(order, filters=())
         flows = flows_in_force(self.memory.cluster_peers, self._own_peers(seen))
         made = make_drafts(active, given, self.memory.records.slots, flows)
@@ -145,6 +147,18 @@ class Conductor:
         standing = standing_drafts(order, seen.node, self.memory.records, self._addresses)
         drafts = {**standing, **made.interfaces}
         return drafts, (*made.findings, *ring_findings(order, drafts))
+
+    def _circumstances(self, node: ObservedNode, running: Running, now: float) -> Circumstances:
+        return Circumstances(
+            contents=self.memory.contents,
+            node=node,
+            node_addresses=self._addresses,
+            running=running,
+            refused=self.foreman.refused,
+            unknown=self._unknown(node),
+            peers_lost=self.memory.peers_lost,
+            without_native=self.foreman.without_native(node, now),
+        )
 
     def _own_peers(self, seen: Observation) -> OwnPeers:
         return OwnPeers(self.memory.endpoints, seen.resolvers, self.memory.gateways)

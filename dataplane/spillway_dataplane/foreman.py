@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from spillway_crds.errors import SpillwayError
+from spillway_crds.errors import NotSupported, SpillwayError
 from spillway_crds.failsafe import PeerEntry
+from spillway_crds.filters import XdpMode
 from spillway_crds.orders import FilterOrder
 from spillway_dataplane.actions import Action, Attach, Build, Detach, Reattach, Replace, WritePeers
 from spillway_dataplane.builder import Builder, BuildOrder
 from spillway_dataplane.execute import Executor
 from spillway_dataplane.kept.artifacts import ArtifactCache
 from spillway_dataplane.node.findings import Finding, Reason
+from spillway_dataplane.node.observed import ObservedInterface, ObservedNode
 from spillway_dataplane.observe import Observation
 from spillway_dataplane.planning.drafts import Draft
 from spillway_dataplane.planning.explain import explain
 from spillway_dataplane.planning.refusals import Refusals, hurried, refused, succeeded
-from spillway_dataplane.planning.view import Plan, attempt_of
+from spillway_dataplane.planning.view import Plan, attempt_of, native_attempt_of
 from spillway_dataplane.planning.wishes import RefusedKey, Running
 from spillway_dataplane.source import Built
 
@@ -36,7 +39,8 @@ class Situation:
 
 
 class Foreman:
-    """refused: filters that no program can be had with. refusals: attempts on the kernel that failed.
+    """refused: filters that no program can be had with. refusals: attempts on the kernel that failed, and of those which the
+    driver answered with having no native XDP.
 
     trouble: what else failed the last time; it is tried again soon. errors: how many there were, ever.
     """
@@ -44,7 +48,7 @@ class Foreman:
     def __init__(self, executor: Executor, builder: Builder, artifacts: ArtifactCache) -> None:
         self._executor, self._builder, self._artifacts = executor, builder, artifacts
         self.refused: dict[RefusedKey, Finding] = {}
-        self.refusals = Refusals()
+        self.refusals, self._native_refusals = Refusals(), Refusals()
         self.peers_written: tuple[PeerEntry, ...] | None = None
         self.trouble: tuple[Finding, ...] = ()
         self.compile_seconds = 0.0
@@ -62,7 +66,23 @@ class Foreman:
 
     def links_changed(self, now: float) -> None:
         """Try again soon: what stood in the way may be gone."""
-        self.refusals = hurried(self.refusals, now)
+        self.refusals, self._native_refusals = hurried(self.refusals, now), hurried(self._native_refusals, now)
+
+    def without_native(self, node: ObservedNode, now: float) -> Mapping[str, Finding]:
+        """Return where no native program is to be asked for now, with what the driver said.
+
+        Asking takes off what runs in the generic hook: where that is ours, only another interface than it was is asked.
+        """
+        known = {each.name: (each, self._native_refusals.entries.get(native_attempt_of(each))) for each in node.interfaces}
+        return {
+            name: refusal.finding
+            for name, (seen, refusal) in known.items()
+            if refusal is not None and (refusal.retry_at > now or _runs_generic(seen))
+        }
+
+    def ask_anew(self) -> None:
+        """Forget what was refused: somebody knows better."""
+        self.refusals, self._native_refusals = Refusals(), Refusals()
 
     def order_changed(self, before: tuple[FilterOrder, ...], after: tuple[FilterOrder, ...]) -> None:
         """Forget what was refused of revisions that are no longer ordered, and all of it when a filter is gone."""
@@ -96,7 +116,7 @@ class Foreman:
                 error = self._try(action, situation)
                 if error is not None:
                     failed.add(ifname)
-                news |= error is None or self._refused(action, explain(error, ifname, situation.seen.node), situation, now)
+                news |= error is None or self._refused(action, error, situation, now)
         return news
 
     def _try(self, action: Action, situation: Situation) -> SpillwayError | None:
@@ -109,16 +129,23 @@ class Foreman:
         self._succeed(action)
         return None
 
-    def _refused(self, action: Action, finding: Finding, situation: Situation, now: float) -> bool:
+    def _refused(self, action: Action, error: SpillwayError, situation: Situation, now: float) -> bool:
         """Remember a refusal. Returns whether the next plan differs for it; data that cannot be written is just tried again."""
+        ifname = getattr(action, "ifname", "")
+        finding = explain(error, ifname, situation.seen.node)
+        seen = situation.seen.node.interface(ifname)
+        if isinstance(action, Attach) and isinstance(error, NotSupported) and seen is not None:
+            self._native_refusals = refused(self._native_refusals, native_attempt_of(seen), finding, now)
         if isinstance(action, Attach | Reattach | Replace) or (isinstance(action, Detach) and action.again):
             if isinstance(action, Attach | Replace) and finding.reason is Reason.KERNEL_ERROR:
                 self._artifacts.discard(action.digest)  # verified by another kernel, maybe: this one gets its own look
-            return self._remember(action.ifname, finding, situation, now)
+            return self._remember(ifname, finding, situation, now)
         self.trouble = (*self.trouble, finding)
         return False
 
     def _succeed(self, action: Action) -> None:
+        if isinstance(action, Attach) and action.mode is XdpMode.NATIVE:
+            self._native_refusals = succeeded(self._native_refusals, action.ifname)
         match action:
             case Attach(ifname) | Reattach(ifname) | Replace(ifname):
                 LOG.info("%s on %s", type(action).__name__, ifname)
@@ -143,3 +170,7 @@ class Foreman:
             return False
         self.refusals = refused(self.refusals, attempt_of(seen, draft), finding, now)
         return True
+
+
+def _runs_generic(seen: ObservedInterface) -> bool:
+    return seen.pinned is not None and seen.attached is not None and seen.attached.mode is XdpMode.GENERIC

@@ -15,7 +15,7 @@ from tests.kernel.namespaces import open_namespace
 from tests.kernel.netpair import NetnsPair, ip, namespace_path
 from tests.traffic.frames import ipv4, udp
 
-from spillway_crds.filters import Match, Mode, Rule, RuleAction, XdpMode
+from spillway_crds.filters import FilterContent, Match, Mode, Rule, RuleAction, XdpMode
 from spillway_crds.orders import Attach, FilterOrder, NodeState
 from spillway_crds.revisions import revision_name
 from spillway_dataplane.kernel import libbpf
@@ -299,6 +299,35 @@ def test_another_device_takes_the_name_while_nobody_looks(netns_pair: NetnsPair,
     node.tell_run(drop_udp(FLOOD, xdp_mode=XdpMode.NATIVE))
     refused = node.wait_state("Failed", "NotSupported")
     assert (card(refused)["xdpMode"], card(refused)["programId"]) == ("Generic", program), "what ran goes on running"
+
+
+def test_a_mode_that_the_driver_lacks_keeps_nobody_else_waiting(netns_pair: NetnsPair, node: AgentProcess) -> None:
+    """A bridge has no native XDP: who asks for it is told, and who runs there is changed in place, by the same link."""
+    ip("link add br0 type bridge")
+    ip("link set spw0 master br0")
+    ip("link set br0 up")
+    anywhere, native = {"interfaces": ("br0",), "xdp_mode": XdpMode.AUTO}, {"interfaces": ("br0",)}
+    node.run(drop_udp(VALID, **anywhere), name="old")
+    order_two(node, drop_udp(VALID, **anywhere), drop_udp(VALID, **native))
+    refused = node.wait(lambda status: states(status) == {"old": "Enforcing", "new": "NotSupported"})
+    changed = order_two(node, drop_udp(FLOOD, **anywhere), drop_udp(VALID, **native))
+    status = node.wait(lambda status: status["filters"][0].get("revision") == changed and states(status)["old"] == "Enforcing")
+    assert [each["linkId"] for each in status["interfaces"]] == [each["linkId"] for each in refused["interfaces"]]
+    assert states(status)["new"] == "NotSupported"
+    netns_pair.send(packets(netns_pair, FLOOD, 50) + packets(netns_pair, VALID, 50))
+    node.wait(lambda status: dropped(status) == 50)
+
+
+def order_two(node: AgentProcess, old: FilterContent, new: FilterContent) -> str:
+    """Order filters `old` and `new`; returns the revision of `old`."""
+    contents = {revision_name(name, content): content for name, content in (("old", old), ("new", new))}
+    node.order(*(FilterOrder(name.split("-")[0], f"uid-{name[:3]}", name, Mode.ENFORCE) for name in contents), contents=contents)
+    return next(iter(contents))
+
+
+def states(status: Status) -> dict[str, str]:
+    """What is said of each filter: the reason where it failed."""
+    return {each["name"]: each.get("reason") or each["state"] for each in status["filters"]}
 
 
 def test_another_mode_keeps_counting(netns_pair: NetnsPair, node: AgentProcess) -> None:

@@ -391,6 +391,44 @@ def test_another_mode_that_is_refused_leaves_what_runs(node, orders):
     assert node.count().filters[0].totals.matched_packets == 5
 
 
+def test_a_mode_that_the_driver_lacks_keeps_nobody_else_waiting(node, orders):
+    """Native is what a filter asks for that says nothing: it must not take an interface from one that runs there."""
+    node.kernel.set("eth0", mtu=9000)
+    auto, native = content(xdp_mode=XdpMode.AUTO), content(rule("tcp", 6))
+    both = orders.filter("dns", auto), orders.filter("tcp", native)
+    status = node.order(orders.seen(*both))
+    assert states(status) == {"dns": (FilterState.ENFORCING, ""), "tcp": (FilterState.FAILED, "NotSupported")}
+    node.kernel.calls.clear()
+    changed = orders.filter("dns", content(rule("dns", 17), rule("more", 47), xdp_mode=XdpMode.AUTO))
+    status = node.order(orders.seen(changed, orders.filter("tcp", native)))
+    assert states(status) == {"dns": (FilterState.ENFORCING, ""), "tcp": (FilterState.FAILED, "NotSupported")}
+    assert node.kernel.changes() == [("replace", "eth0")], "what runs was never taken off for the other one's sake"
+    node.kernel.set("eth0", mtu=1500)
+    status = node.settle()
+    assert states(status) == {"dns": (FilterState.ENFORCING, ""), "tcp": (FilterState.ENFORCING, "")}
+    assert status.interfaces[0].xdp_mode == "Native"
+
+
+def test_a_refused_mode_is_not_asked_for_again_and_again(node, orders):
+    """Each time what runs would be off for a moment. A changed interface, or `spillway on`, is asked anew."""
+    node.kernel.set("eth0", mtu=9000)
+    node.order(orders.seen(orders.filter("dns", content(xdp_mode=XdpMode.GENERIC))))
+    node.order(orders.seen(orders.filter("dns", content())))
+    node.kernel.calls.clear()
+    for _ in range(5):
+        node.now += 3600
+        node.conductor.take(LinksChanged(), node.now)
+        assert states(node.settle())["dns"] == (FilterState.FAILED, "NotSupported")
+    assert node.kernel.changes() == []
+    node.store.write_bytes("on", b"")
+    node.settle()
+    assert node.kernel.changes() == [("attach", "eth0")]
+    node.kernel.calls.clear()
+    node.now += 3600
+    node.settle()
+    assert node.kernel.changes() == [], "its answer is known again"
+
+
 def test_bond_without_native_xdp_names_its_lower_devices(tmp_path, orders):
     node = Node(tmp_path, FakeKernel(card("bond0", 5, kind="bond", lower=("eth0", "eth1"), mtu=9000)))
     status = node.order(orders.seen(orders.filter("dns", content(interfaces=("bond0",)))))

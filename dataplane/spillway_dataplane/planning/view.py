@@ -76,3 +76,8 @@ def wish_hash(order: NodeOrder) -> str:
 def attempt_of(seen: ObservedInterface, draft: Draft) -> Attempt:
     """Return what an attach or a replacement would be tried on."""
     return Attempt(seen.name, seen.ifindex, draft.digest, draft.mode, seen.mtu, seen.rx_queues, seen.up)
+
+
+def native_attempt_of(seen: ObservedInterface) -> Attempt:
+    """Return what a driver that has no native XDP was asked for: its answer is the same for any program."""
+    return Attempt(seen.name, seen.ifindex, "", XdpMode.NATIVE, seen.mtu, seen.rx_queues, seen.up)

@@ -67,7 +67,8 @@ class Wishes:
 class Circumstances:
     """What a node's wishes depend on besides the order. unknown: interfaces whose program nobody remembers the making of.
 
-    peers_lost: failsafe flows cannot be compiled as they were, so that programs that run with them stay.
+    peers_lost: failsafe flows cannot be compiled as they were, so that programs that run with them stay. without_native: what the
+    driver said, by interface, where it takes no native program.
     """
 
     contents: Contents
@@ -77,6 +78,7 @@ class Circumstances:
     refused: Refused = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
     peers_lost: bool = False
+    without_native: Mapping[str, Finding] = field(default_factory=dict)
 
 
 def make_wishes(order: NodeOrder, given: Circumstances) -> Wishes:
@@ -161,6 +163,35 @@ def _missing_queue(order: FilterOrder, content: FilterContent, interface: Observ
 
 def _settle(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[Wish, list[Finding]]:
     """Return what the interface's filters come to together."""
+    seats, unfit = _without_native(ifname, seats, given)
+    wish, findings = _settle_seats(ifname, seats, given)
+    return wish, [*unfit, *findings]
+
+
+def _without_native(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[list[Seat], list[Finding]]:
+    """Who asks for what the driver does not have stays as it runs, and keeps nobody else from running or changing.
+
+    Where all would be gone by that they stay: nothing runs there, and asking the driver again takes nothing away.
+    """
+    refusal = given.without_native.get(ifname)
+    if refusal is None:
+        return seats, []
+    asking = [each for each in seats if _asks_for_native(each)]
+    running = (_as_it_runs(each.order, ifname, given) for each in asking)
+    fit = [each for each in seats if each not in asking] + [_in_any_mode(each) for each in running if each is not None]
+    return (fit, [replace(refusal, uid=each.order.uid) for each in asking]) if fit else (seats, [])
+
+
+def _asks_for_native(seat: Seat) -> bool:
+    return isinstance(seat, Member) and seat.content.xdp_mode is XdpMode.NATIVE
+
+
+def _in_any_mode(seat: Seat) -> Seat:
+    """The text is the same in each mode: what runs may be the ordered revision already, in the hook that it does not want."""
+    return replace(seat, content=replace(seat.content, xdp_mode=XdpMode.AUTO)) if isinstance(seat, Member) else seat
+
+
+def _settle_seats(ifname: str, seats: list[Seat], given: Circumstances) -> tuple[Wish, list[Finding]]:
     members = [each for each in seats if isinstance(each, Member)]
     if len(members) < len(seats):
         lost = ", ".join(sorted(each.order.name for each in seats if not isinstance(each, Member)))
